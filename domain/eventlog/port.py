@@ -1,0 +1,81 @@
+"""The event log: what the rest of the program may rely on, whichever database holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from domain.errors import DomainError
+from domain.events.base import Event
+
+
+class Conflict(DomainError):
+    """An event with this originator and version is already stored. Nothing of the call was."""
+
+
+class StoreUnavailable(DomainError):
+    """The events could not be made durable (disk full, database away). Nothing was stored."""
+
+
+class CorruptLog(DomainError):
+    """Stored bytes are not what they were: the message names the seq."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event as stored for ever: `line` is the canonical JSON of EVENTS.md."""
+
+    store_id: str
+    seq: int
+    hash: str
+    """SHA-256(0x00 ‖ line), hex: the leaf of RFC 6962."""
+    line: bytes
+    originator_id: UUID
+    originator_version: int
+    topic: str
+    account_id: str | None
+    recorded_at: str
+
+
+class EventLog(Protocol):
+    """One store. Any thread may call anything; only one process owns it."""
+
+    @property
+    def store_id(self) -> str:
+        """The name of the store in every line."""
+
+    def submit(self, *events: Event, account_id: str | None) -> Future[tuple[Recorded, ...]]:
+        """Queue events that must become durable together; the future resolves once they are.
+
+        The future raises Conflict if a version is taken, StoreUnavailable if they cannot be made
+        durable. `seq` is dense from 1, `recorded_at` never runs backwards.
+        """
+
+    async def append(self, *events: Event, account_id: str | None) -> tuple[Recorded, ...]:
+        """`submit`, awaited. Cancelling the caller does not undo the append."""
+
+    def seal(self) -> Future[Recorded]:
+        """Append a LogSealed over everything before it."""
+
+    def stream(self, originator_id: UUID) -> Sequence[Recorded]:
+        """All events of one stream, by version."""
+
+    def read(
+        self, *, after: int, limit: int, streams: Collection[str] | None = None
+    ) -> Sequence[Recorded]:
+        """Up to `limit` events with seq > `after`, by seq.
+
+        `streams` keeps only topics whose first part is named ("account", "credential", …).
+        """
+
+    def open_requests(self) -> Sequence[UUID]:
+        """Streams that have a RequestRouted and no terminal event."""
+
+    def head(self) -> int:
+        """The last durable seq, 0 when empty."""
+
+    def close(self) -> None:
+        """Finish what was submitted, then refuse more."""

@@ -1,0 +1,38 @@
+"""What happens to a store itself. Its stream is derived from the store's id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+from uuid import UUID
+
+from domain.events.base import PlainEvent
+from domain.ids import derived_id
+
+
+def store_stream(store_id: str) -> UUID:
+    """The stream of a store's own events."""
+    return derived_id("store", store_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreOpened(PlainEvent):
+    """A process took ownership and will write under this epoch."""
+
+    TOPIC: ClassVar[str] = "store.opened"
+
+    epoch: str
+    program: str
+    """Name and version of the program, e.g. `keytoll 0.1.0`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSealed(PlainEvent):
+    """The Merkle root of everything before this event; also the heartbeat that closing waits for."""
+
+    TOPIC: ClassVar[str] = "store.log-sealed"
+
+    size: int
+    """Number of leaves under the root: this event's own seq − 1."""
+    root: str
+    """RFC 6962 Merkle tree hash, hex."""

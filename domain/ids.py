@@ -1,0 +1,42 @@
+"""Identifiers: UUIDs inside, a prefix and 32 hex digits outside."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+from uuid import UUID, uuid4, uuid5
+
+from domain.errors import BadValue
+
+Prefix = Literal["acc", "cred", "key", "req", "inv"]
+
+_NAMESPACE: Final = UUID("6b657974-6f6c-5c00-8000-6b6579746f6c")
+_PUBLIC: Final = re.compile(r"(acc|cred|key|req|inv)_([0-9a-f]{32})")
+
+
+def new_id() -> UUID:
+    """A fresh random UUID."""
+    return uuid4()
+
+
+def derived_id(*parts: str) -> UUID:
+    """The same parts give the same UUID, so that a retry is recognised."""
+    return uuid5(_NAMESPACE, "\x1f".join(parts))
+
+
+def event_id(originator_id: UUID, originator_version: int) -> UUID:
+    """The id of an event (EVENTS.md, The line): equal at every retry and replay."""
+    return uuid5(originator_id, str(originator_version))
+
+
+def public_id(prefix: Prefix, originator_id: UUID) -> str:
+    """`req_…` and its kin: what callers see and events name."""
+    return f"{prefix}_{originator_id.hex}"
+
+
+def parse_id(prefix: Prefix, text: str) -> UUID:
+    """The UUID behind a public id. Raises BadValue when the text is not one of that kind."""
+    match = _PUBLIC.fullmatch(text)
+    if not match or match[1] != prefix:
+        raise BadValue(f"{text[:48]!r} is not an id of the form {prefix}_<32 hex digits>")
+    return UUID(match[2])
