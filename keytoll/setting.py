@@ -1,0 +1,169 @@
+"""One setting, and how its text is read and checked."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+from domain.errors import BadValue, UnsafeSetup
+from domain.secret import Secret
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens. Port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[T_co]):
+    """One environment variable. An empty value counts as not given."""
+
+    name: str
+    default: str
+    meaning: str
+    read: Callable[[str], T_co]
+    shown: str = ""
+    """The default in words, where the text itself says too little."""
+
+    def of(self, environment: Mapping[str, str]) -> T_co:
+        """The value in this environment, else the default. Raises BadValue or UnsafeSetup."""
+        text = environment.get(self.name, "").strip() or self.default
+        try:
+            return self.read(text)
+        except BadValue as error:
+            raise BadValue(f"{self.name}: {error}", param=self.name) from None
+        except UnsafeSetup as error:
+            raise UnsafeSetup(f"{self.name}: {error}") from None
+
+
+def count(low: int, high: int) -> Callable[[str], int]:
+    """A whole number from `low` to `high`."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,15}", text) or not low <= int(text) <= high:
+            raise BadValue(f"must be a whole number from {low} to {high}, not {text[:40]!r}")
+        return int(text)
+
+    return read
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """One of the given words."""
+
+    def read(text: str) -> str:
+        if text not in choices:
+            raise BadValue(f"must be one of {', '.join(choices)}, not {text[:40]!r}")
+        return text
+
+    return read
+
+
+def switch(text: str) -> bool:
+    """`on` or `off`."""
+    return one_of("on", "off")(text) == "on"
+
+
+def folder(text: str) -> Path:
+    """An absolute path, not the root."""
+    path = Path(os.path.abspath(text))
+    if path.parent == path:
+        raise UnsafeSetup("the root of the file system is no data folder")
+    return path
+
+
+def file(text: str) -> Path | None:
+    """An absolute path, or None."""
+    return Path(os.path.abspath(text)) if text else None
+
+
+def secret(text: str) -> Secret | None:
+    """Text that never prints, or None."""
+    return Secret(text) if text else None
+
+
+def address(text: str) -> Address:
+    """host:port, the host of IPv6 in brackets."""
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})", text)
+    if not match or int(match[2]) > 65535:
+        raise BadValue(f"must be host:port, for example 127.0.0.1:8080, not {text[:60]!r}")
+    return Address(host=match[1].strip("[]"), port=int(match[2]))
+
+
+def loopback(text: str) -> Address:
+    """An address that only this machine reaches."""
+    where = address(text)
+    if not is_loopback(where.host):
+        raise UnsafeSetup(f"the sandbox accepts any key, so it listens on loopback, not on {text}")
+    return where
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Origins of web pages, separated by commas."""
+    named = tuple(part.strip() for part in text.split(",") if part.strip())
+    for origin in named:
+        parts = urlsplit(origin)
+        if origin == "*":
+            raise UnsafeSetup("name the origins that may call; * would let any page use a key")
+        if parts.scheme not in {"http", "https"} or f"{parts.scheme}://{parts.netloc}" != origin:
+            raise BadValue(f"{origin[:80]!r} is not an origin such as https://app.example.com")
+    return named
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(dict(pairs)) != len(pairs):
+        raise BadValue("names a provider twice")
+    return dict(pairs)
+
+
+def upstreams(text: str) -> Mapping[str, str]:
+    """Slug to base URL, from a JSON object; the URL loses a slash at its end."""
+    try:
+        table = json.loads(text, object_pairs_hook=_unique)
+    except ValueError:
+        raise BadValue('must be a JSON object such as {"openai": "https://host/v1"}') from None
+    if not isinstance(table, dict):
+        raise BadValue('must be a JSON object such as {"openai": "https://host/v1"}')
+    return {slug: _base_url(slug, url) for slug, url in table.items()}
+
+
+def _base_url(slug: str, url: object) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", slug):
+        raise BadValue(f"{slug[:40]!r} is not the slug of a provider")
+    if not isinstance(url, str):
+        raise BadValue(f"the base URL of {slug} must be text")
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or re.search(r"[\s\\]", url):
+        raise BadValue(f"the base URL of {slug} must be http(s)://host[:port][/path]")
+    if "@" in parts.netloc:
+        raise UnsafeSetup(f"the base URL of {slug} holds a user name; keys belong to credentials")
+    if parts.query or parts.fragment:
+        raise BadValue(f"the base URL of {slug} ends before the path: no query, no fragment")
+    return url.rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host names this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
