@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from domain.clock import Clock
 from keytoll.sandbox.ledger import Ledger, Served
-from keytoll.sandbox.model import MODELS, Ask, RefusedError, SandboxError, check_key, read_ask
+from keytoll.sandbox.model import MODELS, Ask, Refused, SandboxError, check_key, read_ask
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -23,7 +23,7 @@ BODY_BYTES_MAX: Final = 64 * 2**20
 WORD_PAUSE_S: Final = 0.05
 
 
-class ConnectionCutError(SandboxError):
+class ConnectionCut(SandboxError):
     """The answer ends in the middle, on purpose. A server without the CUT extension sees this."""
 
 
@@ -44,10 +44,10 @@ class _Sandbox:
         peer = _Peer(scope, receive, send)
         try:
             await self._route(scope, peer)
-        except RefusedError as refusal:
+        except Refused as refusal:
             self._ledger.refused += 1
             await peer.json(refusal.status, refusal.body)
-        except ConnectionCutError:
+        except ConnectionCut:
             if not peer.was_cut:
                 raise
         finally:
@@ -64,7 +64,7 @@ class _Sandbox:
             case "GET", "/served":
                 await peer.json(200, self._ledger.as_json())
             case method, _:
-                raise RefusedError(404, f"Invalid URL ({method} {path[:100]})")
+                raise Refused(404, f"Invalid URL ({method} {path[:100]})")
 
     async def _chat(self, scope: Scope, peer: _Peer) -> None:
         check_key(_authorization(scope))
@@ -181,10 +181,10 @@ class _Peer:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 self.was_cut = True
-                raise ConnectionCutError
+                raise ConnectionCut
             data += message.get("body", b"")
             if len(data) > BODY_BYTES_MAX:
-                raise RefusedError(413, "The request is too large.")
+                raise Refused(413, "The request is too large.")
             if not message.get("more_body"):
                 return bytes(data)
 
@@ -247,7 +247,7 @@ class _Peer:
             self.was_cut = True
             self._cut()
             await self._left.wait()
-        raise ConnectionCutError
+        raise ConnectionCut
 
 
 def _authorization(scope: Scope) -> str:

@@ -25,7 +25,7 @@ class SandboxError(Exception):
     """Anything that ends a call before its answer is complete."""
 
 
-class RefusedError(SandboxError):
+class Refused(SandboxError):
     """The sandbox declines a call, in OpenAI's shape."""
 
     def __init__(
@@ -46,13 +46,11 @@ def check_key(authorization: str) -> None:
     """Any key will do, except those whose ending asks for a refusal."""
     scheme, _, key = authorization.partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
-        raise RefusedError(401, "You did not provide an API key in the Authorization header.")
+        raise Refused(401, "You did not provide an API key in the Authorization header.")
     if key.endswith("-revoked"):
-        raise RefusedError(
-            401, f"Incorrect API key provided: sk-***{key[-4:]}.", code="invalid_api_key"
-        )
+        raise Refused(401, f"Incorrect API key provided: sk-***{key[-4:]}.", code="invalid_api_key")
     if key.endswith("-broke"):
-        raise RefusedError(
+        raise Refused(
             429,
             "You exceeded your current quota, please check your plan and billing details.",
             kind="insufficient_quota",
@@ -95,14 +93,14 @@ class Answer:
 
 
 def read_ask(data: bytes) -> Ask:
-    """The request in `data`. Raises RefusedError with what OpenAI would answer."""
+    """The request in `data`. Raises Refused with what OpenAI would answer."""
     body = _object(data)
     model = body.get("model")
     if not isinstance(model, str) or not model:
-        raise RefusedError(400, "you must provide a model parameter", param="model")
+        raise Refused(400, "you must provide a model parameter", param="model")
     name = model.removeprefix("sandbox/")
     if f"sandbox/{name}" not in MODELS:
-        raise RefusedError(
+        raise Refused(
             404,
             f"The model `{model[:100]}` does not exist or you do not have access to it.",
             code="model_not_found",
@@ -127,25 +125,25 @@ def _object(data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        raise RefusedError(400, "We could not parse the JSON body of your request.")
+        raise Refused(400, "We could not parse the JSON body of your request.")
     return body
 
 
 def _messages(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise RefusedError(400, "Missing required parameter: 'messages'.", param="messages")
+        raise Refused(400, "Missing required parameter: 'messages'.", param="messages")
     for index, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             where = f"messages[{index}]"
-            raise RefusedError(400, f"Invalid type for '{where}': expected a message.", param=where)
+            raise Refused(400, f"Invalid type for '{where}': expected a message.", param=where)
     return messages
 
 
 def _choices(body: Mapping[str, Any]) -> int:
     choices = body.get("n") if body.get("n") is not None else 1
     if not isinstance(choices, int) or isinstance(choices, bool) or not 1 <= choices <= CHOICES_MAX:
-        raise RefusedError(400, f"Invalid 'n': expected 1 to {CHOICES_MAX}.", param="n")
+        raise Refused(400, f"Invalid 'n': expected 1 to {CHOICES_MAX}.", param="n")
     return choices
 
 
