@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from domain.errors import DomainError
@@ -24,8 +23,7 @@ class CorruptLog(DomainError):
     """Stored bytes are not what they were: the message names the seq."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """An event as stored for ever: `line` is the canonical JSON of EVENTS.md."""
 
     store_id: str
@@ -56,6 +54,13 @@ class EventLog(Protocol):
 
     async def append(self, *events: Event, account_id: str | None) -> tuple[Recorded, ...]:
         """`submit`, awaited. Cancelling the caller does not undo the append."""
+
+    def opened(self, *, epoch: str, program: str) -> Future[Recorded]:
+        """Append a StoreOpened: this process now writes under `epoch`.
+
+        Events of the store itself are never passed to `append`: seals come between them, so the
+        writer gives them their versions.
+        """
 
     def seal(self) -> Future[Recorded]:
         """Append a LogSealed over everything before it."""

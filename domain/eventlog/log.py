@@ -1,0 +1,116 @@
+"""The event log over any store of lines: the port's promises, kept once for all adapters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+from typing import TypeVar
+from uuid import UUID
+
+from domain.clock import Clock
+from domain.errors import BadValue
+from domain.eventlog.commit import Item, LineStore, MakeEvent, Position, StoreFailure, Writer
+from domain.eventlog.port import Recorded, StoreUnavailable
+from domain.events.base import Event
+from domain.events.codec import Encoded, encode
+from domain.events.store import LogSealed, StoreOpened
+
+T = TypeVar("T")
+
+
+class StoredLog:
+    """An EventLog: appends go through the writer, reads straight to the store."""
+
+    def __init__(self, store: LineStore, *, store_id: str, clock: Clock) -> None:
+        self._store = store
+        self._store_id = store_id
+        self._writer = Writer(store, store_id=store_id, clock=clock)
+
+    @property
+    def store_id(self) -> str:
+        return self._store_id
+
+    def submit(self, *events: Event, account_id: str | None) -> Future[tuple[Recorded, ...]]:
+        future: Future[tuple[Recorded, ...]] = Future()
+        self._writer.put(Item(_encode_all(events, account_id), future))
+        return future
+
+    async def append(self, *events: Event, account_id: str | None) -> tuple[Recorded, ...]:
+        encoded = _encode_all(events, account_id)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[tuple[Recorded, ...]] = loop.create_future()
+        self._writer.put(Item(encoded, future, loop=loop))
+        return await future
+
+    def opened(self, *, epoch: str, program: str) -> Future[Recorded]:
+        def make(stream: UUID, position: Position) -> Event:
+            return StoreOpened(
+                originator_id=stream,
+                originator_version=position.version,
+                epoch=epoch,
+                program=program,
+            )
+
+        return self._append_own(make)
+
+    def seal(self) -> Future[Recorded]:
+        def make(stream: UUID, position: Position) -> Event:
+            return LogSealed(
+                originator_id=stream,
+                originator_version=position.version,
+                size=position.size,
+                root=position.root.hex(),
+            )
+
+        return self._append_own(make)
+
+    def stream(self, originator_id: UUID) -> Sequence[Recorded]:
+        return _available(lambda: self._store.stream(originator_id))
+
+    def read(
+        self, *, after: int, limit: int, streams: Collection[str] | None = None
+    ) -> Sequence[Recorded]:
+        return _available(lambda: self._store.read(after=after, limit=limit, streams=streams))
+
+    def open_requests(self) -> Sequence[UUID]:
+        return _available(self._store.open_requests)
+
+    def head(self) -> int:
+        return self._writer.head
+
+    def close(self) -> None:
+        self._writer.close()
+        self._store.close()
+
+    def _append_own(self, make: MakeEvent) -> Future[Recorded]:
+        group: Future[tuple[Recorded, ...]] = Future()
+        single: Future[Recorded] = Future()
+        single.set_running_or_notify_cancel()
+
+        def pass_on(done: Future[tuple[Recorded, ...]]) -> None:
+            error = done.exception()
+            if error is None:
+                single.set_result(done.result()[0])
+            else:
+                single.set_exception(error)
+
+        group.add_done_callback(pass_on)
+        self._writer.put(Item((), group, make=make))
+        return single
+
+
+def _encode_all(events: Sequence[Event], account_id: str | None) -> list[Encoded]:
+    encoded = [encode(event, account_id=account_id) for event in events]
+    if not encoded:
+        raise BadValue("there is nothing to append")
+    if any(event.topic.startswith("store.") for event in encoded):
+        raise BadValue("events of the store itself are appended by `opened` and `seal`")
+    return encoded
+
+
+def _available(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except StoreFailure as error:
+        raise StoreUnavailable(f"the event log cannot be read: {error}") from error
