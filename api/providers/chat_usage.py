@@ -1,0 +1,133 @@
+"""Usage of the OpenAI chat protocol and everything that imitates it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from api.providers.usage import Normalised, fit, section
+
+_HIDES_REASONING: Final = ("gemini", "gemma")
+"""Models whose providers leave reasoning out of the completion count but not out of the total."""
+
+
+def normalise_chat_usage(
+    raw: Mapping[str, Any], model: str | None = None, *, excludes_reasoning: bool = False
+) -> Normalised:
+    """Counts are inclusive here already; PROVIDERS.md 1.2 says when that cannot be trusted."""
+    found = Normalised()
+    prompt = found.count(raw, "prompt_tokens")
+    reasoning = found.count(section(raw, "completion_tokens_details"), "reasoning_tokens")
+    output, how = _output(
+        found,
+        raw,
+        model=model,
+        prompt=prompt,
+        reasoning=reasoning,
+        excludes_reasoning=excludes_reasoning,
+    )
+    found.put("input_tokens", prompt)
+    found.put("output_tokens", output, how)
+    found.put("reasoning_tokens", reasoning)
+    if prompt is not None:
+        _input_parts(found, section(raw, "prompt_tokens_details"), raw, prompt)
+    if output is not None:
+        _output_parts(found, section(raw, "completion_tokens_details"), output)
+    found.final = prompt is not None and output is not None
+    return found
+
+
+def _output(
+    found: Normalised,
+    raw: Mapping[str, Any],
+    *,
+    model: str | None,
+    prompt: int | None,
+    reasoning: int | None,
+    excludes_reasoning: bool,
+) -> tuple[int | None, str]:
+    completion = found.count(raw, "completion_tokens")
+    total = found.count(raw, "total_tokens")
+    hides = any(family in (model or "").lower() for family in _HIDES_REASONING)
+    if total is not None and prompt is not None and total > prompt + (completion or 0):
+        if hides or reasoning:
+            found.note("output_from_total")
+            return total - prompt, "derived"
+        found.note("total_exceeds_sum")
+    elif excludes_reasoning and completion is not None and reasoning:
+        found.note("reasoning_added")
+        return completion + reasoning, "derived"
+    if reasoning is not None and completion is not None and reasoning > completion:
+        found.note("reasoning_exceeds_output")
+    return completion, "reported"
+
+
+def _input_parts(
+    found: Normalised, details: Mapping[str, Any], raw: Mapping[str, Any], prompt: int
+) -> None:
+    cached = found.count(details, "cached_tokens")
+    if cached is None:
+        # Some imitators put it beside the totals instead.
+        cached = found.count(raw, "cached_tokens")
+    found.put("cached_input_tokens", cached)
+    _cache_writes(found, details)
+    room = fit(found, prompt, "cached_input_tokens", anomaly="cached_exceeds_input")
+    room = fit(
+        found,
+        room,
+        "cache_write_tokens",
+        "cache_write_5m_tokens",
+        "cache_write_1h_tokens",
+        anomaly="cache_write_exceeds_input",
+    )
+    audio = found.count(details, "audio_tokens")
+    cached_audio = found.count(section(details, "cached_tokens_details"), "audio_tokens")
+    if cached_audio is not None:
+        found.put("cached_audio_tokens", cached_audio)
+        fit(
+            found,
+            found.usage.get("cached_input_tokens", 0),
+            "cached_audio_tokens",
+            anomaly="cached_audio_exceeds_cached",
+        )
+    if audio is not None:
+        # Our unit is the uncached audio; the provider's count holds the cached audio as well.
+        uncached = max(audio - found.usage.get("cached_audio_tokens", 0), 0)
+        found.put("input_audio_tokens", uncached, "derived" if uncached != audio else "reported")
+    found.put("input_image_tokens", found.count(details, "image_tokens"))
+    fit(
+        found,
+        room,
+        "input_audio_tokens",
+        "input_image_tokens",
+        anomaly="parts_overlap_cached_input",
+    )
+
+
+def _cache_writes(found: Normalised, details: Mapping[str, Any]) -> None:
+    """Writes of a told lifetime have their own unit; the others stay of unknown kind."""
+    written = found.count(details, "cache_write_tokens")
+    by_ttl = section(details, "cache_write_tokens_details")
+    told = 0
+    for name, unit in (
+        ("ttl_5m_tokens", "cache_write_5m_tokens"),
+        ("ttl_1h_tokens", "cache_write_1h_tokens"),
+    ):
+        count = found.count(by_ttl, name)
+        found.put(unit, count)
+        told += count or 0
+    if written is not None:
+        untold = max(written - told, 0)
+        found.put("cache_write_tokens", untold, "derived" if told else "reported")
+
+
+def _output_parts(found: Normalised, details: Mapping[str, Any], output: int) -> None:
+    found.put("output_audio_tokens", found.count(details, "audio_tokens"))
+    found.put("output_image_tokens", found.count(details, "image_tokens"))
+    fit(
+        found,
+        output,
+        "output_audio_tokens",
+        "output_image_tokens",
+        anomaly="parts_exceed_output",
+    )

@@ -1,0 +1,39 @@
+"""Takes out of a provider's message what must not be passed on: keys, their tails, account ids."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MASK: Final = "[redacted]"
+MESSAGE_CHARS_MAX: Final = 500
+
+_SIGN: Final = r"[A-Za-z0-9_\-.*•…+/=]"
+_PATTERNS: Final = (
+    # "Incorrect API key provided: …": whatever follows is the key or its tail, also a wrong one.
+    re.compile(r"((?:api[ _-]?key|token|credential)s?(?: provided| given)?\s*[:=]\s*)\S+", re.I),
+    re.compile(r"((?:authorization|x-api-key|api-key)\s*[:=]\s*)\S+(?:\s+\S+)?", re.I),
+    re.compile(r"(\bbearer\s+)\S{6,}", re.I),
+    re.compile(
+        r"()(?<![A-Za-z0-9])(?:sk-|sk_|rk-|pk-|or-|kt_|gsk_|nvapi-|csk-|vck_|fw_|tgp_v1_|cpk_|nvta_"
+        rf"|AIza|AQ\.|ABSK|bedrock-api-key-|AKIA|ASIA|eyJ){_SIGN}+"
+    ),
+    # Masked forms: "abcd****wxyz", "…wxyz", "****wxyz".
+    re.compile(r"()[A-Za-z0-9_\-]*(?:\*{2,}|•{2,}|…|\.{3,})[A-Za-z0-9_\-]*(?:\*+[A-Za-z0-9_\-]*)*"),
+    re.compile(r"()\b(?:org|proj|acct|user|team)[-_][A-Za-z0-9]{6,}"),
+    re.compile(r"()\b\d{12}\b"),
+    re.compile(r"()[A-Za-z0-9._%+\-]+@[A-Za-z0-9\-]+\.[A-Za-z0-9.\-]+"),
+    re.compile(r"()\b(?=[A-Za-z_]*\d)(?=[0-9_]*[A-Za-z])[A-Za-z0-9_]{32,}\b"),
+)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]+")
+
+
+def redacted(message: str) -> str:
+    """The message on one line, bounded, without anything that looks like a key or an account."""
+    # Cut first, generously: the patterns must not be made to work on megabytes.
+    text = _CONTROL.sub(" ", message[: 4 * MESSAGE_CHARS_MAX]).strip()
+    for pattern in _PATTERNS:
+        text = pattern.sub(rf"\g<1>{MASK}", text)
+    if len(text) > MESSAGE_CHARS_MAX:
+        text = text[: MESSAGE_CHARS_MAX - 1] + "…"
+    return text

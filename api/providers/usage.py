@@ -1,0 +1,71 @@
+"""From a provider's own usage object to the units of API.md 7.
+
+What a provider did not say stays absent; what it said as 0 stays 0. Counts that contradict each
+other are bent only as far as pricing needs (a part never exceeds its whole), each time under a
+name in `anomalies`; the raw object is kept beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain.events.base import JsonObject
+from domain.usage import COUNT_MAX
+
+
+@dataclass(slots=True)
+class Normalised:
+    """What one usage object says."""
+
+    usage: dict[str, int] = field(default_factory=dict)
+    provenance: dict[str, str] = field(default_factory=dict)
+    context: JsonObject = field(default_factory=dict)
+    parts: list[JsonObject] = field(default_factory=list)
+    anomalies: list[str] = field(default_factory=list)
+    final: bool = False
+    """Both what went in and what came out were told."""
+
+    def put(self, unit: str, count: int | None, provenance: str = "reported") -> None:
+        """Set a unit, unless the count is unknown."""
+        if count is not None:
+            self.usage[unit] = count
+            self.provenance[unit] = provenance
+
+    def note(self, anomaly: str) -> None:
+        """Name an oddity, once."""
+        if anomaly not in self.anomalies:
+            self.anomalies.append(anomaly)
+
+    def count(self, raw: Mapping[str, Any], name: str) -> int | None:
+        """The count called `name`; None if it is missing, null or not a count."""
+        value = raw.get(name)
+        if value is None:
+            return None
+        if isinstance(value, float) and value.is_integer() and abs(value) <= COUNT_MAX:
+            value = int(value)
+        if type(value) is not int or not 0 <= value <= COUNT_MAX:
+            self.note(f"not_a_count:{name}")
+            return None
+        return value
+
+
+def section(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The object called `name` inside `raw`, empty if there is none."""
+    value = raw.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def fit(found: Normalised, room: int, *units: str, anomaly: str) -> int:
+    """Keep the sum of these parts within `room`, cutting the later ones; what room is left."""
+    for unit in units:
+        count = found.usage.get(unit)
+        if count is None:
+            continue
+        if count > room:
+            found.put(unit, room, "derived")
+            found.note(anomaly)
+            count = room
+        room -= count
+    return room

@@ -1,0 +1,83 @@
+"""Parts of a JSON text, cut out as they were written.
+
+What a provider reported is kept in its own bytes, numbers and all. A part is found by walking the
+object member by member, so the same word inside a text, or deeper down, is never taken for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+
+_SPACE: Final = " \t\n\r"
+_DECODER: Final = json.JSONDecoder()
+Span = tuple[int, int]
+
+
+def cut(data: bytes, *path: str) -> str | None:
+    """The text of the member at `path`, the last one if a name is repeated; None if not found."""
+    try:
+        text = data.decode()
+        span = (0, len(text))
+        for name in path:
+            found = [value for key, _, value in _members(text, span[0]) if key == name]
+            span = found[-1]
+    except (ValueError, IndexError, RecursionError):
+        return None
+    return text[span[0] : span[1]]
+
+
+def without(data: bytes, name: str) -> bytes:
+    """The object without its members called `name`, all others as they were written."""
+    try:
+        text = data.decode()
+        kept = [text[start : value[1]] for key, start, value in _members(text, 0) if key != name]
+    except (ValueError, IndexError, RecursionError):
+        loaded: dict[str, Any] = orjson.loads(data)
+        loaded.pop(name, None)
+        return orjson.dumps(loaded)
+    return ("{" + ",".join(kept) + "}").encode()
+
+
+def raw_text(data: bytes, value: Any, *path: str) -> tuple[str, bool]:
+    """The member's own text and True; or, if that cannot be had, `value` written anew and False."""
+    text = cut(data, *path)
+    if text is not None:
+        try:
+            if orjson.loads(text) == value:
+                return text, True
+        except ValueError:
+            pass
+    return orjson.dumps(value).decode(), False
+
+
+def _members(text: str, start: int) -> Iterator[tuple[str, int, Span]]:
+    """Name, start of the name and span of the value of each member of the object at `start`."""
+    at = _expect(text, start, "{")
+    at = _skip(text, at)
+    while text[at] != "}":
+        key_start = at
+        _expect(text, at, '"')
+        key, at = _DECODER.raw_decode(text, at)
+        at = _skip(text, _expect(text, at, ":"))
+        _, end = _DECODER.raw_decode(text, at)
+        yield key, key_start, (at, end)
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+
+
+def _expect(text: str, at: int, sign: str) -> int:
+    at = _skip(text, at)
+    if text[at] != sign:
+        raise ValueError("not a JSON object")
+    return at + 1
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in _SPACE:
+        at += 1
+    return at
