@@ -1,0 +1,253 @@
+"""The price book: an append-only list of entries. A book is a prefix of it, named by its hash.
+
+A later entry never changes an earlier book, so every call can be rated for ever as it was rated
+on the day. Nothing here reads a file or a clock; `load.py` brings the entries that we ship.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import orjson
+
+from domain.clock import parse_instant
+from domain.errors import BadValue, DomainError
+from domain.events.base import JsonObject
+from pricing.row import Row, row_of
+
+KINDS: Final = ("row", "name", "seen", "deprecated")
+_PRICED_AS: Final = {"openai-responses": "openai", "azure-responses": "azure"}
+"""Other dialects of a provider that is priced once."""
+
+Key = Callable[[str], str]
+
+
+class UnknownBook(DomainError):
+    """No book of this hash is in this program: it is newer, or not ours."""
+
+
+def price_provider(slug: str) -> str:
+    """The provider whose rows a slug is priced by."""
+    return _PRICED_AS.get(slug, slug)
+
+
+class Entries:
+    """All entries this program knows, in their order, indexed. Immutable once built."""
+
+    def __init__(self, lines: Sequence[bytes], *, key: Key | None = None) -> None:
+        """Index the lines. Raises BadValue when they are not entries 1, 2, 3, …
+
+        `key` names models that no `name` entry names; shipped books do without, so that the
+        entries alone say what resolves.
+        """
+        self.lines: Final = tuple(lines)
+        self.key: Final = key
+        self.rows: Final[dict[tuple[str, str], list[tuple[int, JsonObject]]]] = {}
+        self.by_canonical: Final[dict[str, list[tuple[int, tuple[str, str]]]]] = {}
+        self.names: Final[dict[tuple[str, str], list[tuple[int, str]]]] = {}
+        self.seen: Final[dict[str, list[tuple[int, str]]]] = {}
+        self.deprecated: Final[dict[str, list[tuple[int, str]]]] = {}
+        self._parsed: Final[dict[tuple[str, str], tuple[Row, ...]]] = {}
+        self._newest: Final[list[tuple[int, str]]] = []
+        self._hashes: dict[str, int] | None = None
+        for n, line in enumerate(self.lines, 1):
+            self._add(n, orjson.loads(line))
+
+    def parsed(self, model: tuple[str, str]) -> tuple[Row, ...]:
+        """All rows of one model, in the order of the book; each is read once."""
+        rows = self._parsed.get(model)
+        if rows is None:
+            rows = tuple(row_of(n, self._named(data)) for n, data in self.rows.get(model, ()))
+            self._parsed[model] = rows
+        return rows
+
+    def newest(self, size: int) -> datetime | None:
+        """The latest instant that any of the first `size` entries bears."""
+        found = bisect_right(self._newest, size, key=lambda pair: pair[0])
+        return parse_instant(self._newest[found - 1][1]) if found else None
+
+    def hash_of(self, size: int) -> str:
+        """The hash of the book of the first `size` entries."""
+        digest = hashlib.sha256()
+        for line in self.lines[:size]:
+            digest.update(line + b"\n")
+        return f"sha256:{digest.hexdigest()}"
+
+    def size_of(self, book_hash: str) -> int:
+        """How many entries the book of that hash has. Raises UnknownBook."""
+        if self._hashes is None:
+            hashes: dict[str, int] = {}
+            digest = hashlib.sha256()
+            hashes[f"sha256:{digest.hexdigest()}"] = 0
+            for n, line in enumerate(self.lines, 1):
+                digest.update(line + b"\n")
+                hashes[f"sha256:{digest.hexdigest()}"] = n
+            self._hashes = hashes
+        try:
+            return self._hashes[book_hash]
+        except KeyError:
+            raise UnknownBook(f"no price book {book_hash[:80]} is in this program") from None
+
+    def _named(self, data: JsonObject) -> JsonObject:
+        if "canonical" in data or self.key is None:
+            return data
+        return {**data, "canonical": self.key(data["model"])}
+
+    def _add(self, n: int, entry: JsonObject) -> None:
+        kind = next((kind for kind in KINDS if kind in entry), None)
+        if kind is None or entry.get("n", n) != n:
+            raise BadValue(f"entry {n} of the price book is not entry {n}", param="price_book")
+        data = entry[kind]
+        if kind == "row":
+            self._add_row(n, data)
+        elif kind == "name":
+            model = (data["provider"], data["model"])
+            self.names.setdefault(model, []).append((n, data["canonical"]))
+        else:
+            index = self.seen if kind == "seen" else self.deprecated
+            index.setdefault(data["row"], []).append((n, data["at"]))
+            self._date(n, data["at"])
+
+    def _add_row(self, n: int, data: JsonObject) -> None:
+        try:
+            model = (data["provider"], data["model"])
+            rows = self.rows.setdefault(model, [])
+        except (KeyError, TypeError):
+            raise BadValue("a price row needs provider and model", param="price_book") from None
+        rows.append((n, data))
+        canonical = self._named(data).get("canonical") or data["model"]
+        self.by_canonical.setdefault(canonical, []).append((n, model))
+        if data.get("recorded_at"):
+            self._date(n, data["recorded_at"])
+
+    def _date(self, n: int, at: str) -> None:
+        # Instants of shipped entries are RFC 3339 in UTC, which sort as text.
+        if not self._newest or at > self._newest[-1][1]:
+            self._newest.append((n, at))
+
+
+class PriceBook:
+    """The first `rows` entries."""
+
+    def __init__(self, entries: Entries, rows: int | None = None) -> None:
+        self._entries = entries
+        self.rows: Final = len(entries.lines) if rows is None else rows
+        if not 0 <= self.rows <= len(entries.lines):
+            raise UnknownBook(f"this program has no price book of {self.rows} entries")
+        self.hash: Final = entries.hash_of(self.rows)
+        self.newest: Final = entries.newest(self.rows)
+        """The instant of the newest entry: what freshness is measured from."""
+        self._exact: dict[tuple[str, str], tuple[Row, ...]] = {}
+        self._keyed: dict[str, tuple[Row, ...]] = {}
+
+    def __repr__(self) -> str:
+        return f"PriceBook({self.hash}, rows={self.rows})"
+
+    def lines(self) -> Sequence[bytes]:
+        """The exact lines of the book, without line feeds: what `export prices` writes."""
+        return self._entries.lines[: self.rows]
+
+    def prefix(self, rows: int) -> PriceBook:
+        """The book of the first `rows` entries. Raises UnknownBook when there are not as many."""
+        return PriceBook(self._entries, rows)
+
+    def open_book(self, book_hash: str) -> PriceBook:
+        """An earlier (or this) book. Raises UnknownBook."""
+        return self if book_hash == self.hash else self.prefix(self._entries.size_of(book_hash))
+
+    def rows_of(self, provider: str, model: str) -> tuple[Row, ...]:
+        """Rows of exactly this id, in the order of the book."""
+        key = (price_provider(provider), model)
+        rows = self._exact.get(key)
+        if rows is None:
+            if key not in self._entries.rows:
+                return ()
+            rows = tuple(row for row in self._entries.parsed(key) if row.n <= self.rows)
+            self._exact[key] = rows
+        return rows
+
+    def rows_of_key(self, canonical: str) -> tuple[Row, ...]:
+        """Rows of all providers whose model bears this canonical name."""
+        rows = self._keyed.get(canonical)
+        if rows is None:
+            models = {model for n, model in self._entries.by_canonical.get(canonical, ())}
+            found = (row for model in sorted(models) for row in self._entries.parsed(model))
+            rows = tuple(row for row in found if row.canonical == canonical and row.n <= self.rows)
+            if rows:
+                self._keyed[canonical] = rows
+        return rows
+
+    def canonical(self, provider: str, model: str) -> str | None:
+        """The canonical name of an id, or None when this book does not know it."""
+        provider = price_provider(provider)
+        for n, canonical in reversed(self._entries.names.get((provider, model), ())):
+            if n <= self.rows:
+                return canonical
+        rows = self.rows_of(provider, model)
+        if rows:
+            return rows[-1].canonical
+        return self._entries.key(model) if self._entries.key else None
+
+    def rows_for(self, provider: str, model: str) -> tuple[Row, ...]:
+        """Rows of the exact id; if there are none, the provider's rows of its canonical name."""
+        exact = self.rows_of(provider, model)
+        if exact:
+            return exact
+        canonical = self.canonical(provider, model)
+        if canonical is None:
+            return ()
+        owner = price_provider(provider)
+        return tuple(row for row in self.rows_of_key(canonical) if row.provider == owner)
+
+    def models(self, provider: str) -> tuple[str, ...]:
+        """Every id that has rows at the provider, ascending."""
+        owner = price_provider(provider)
+        ids = {
+            m
+            for (p, m), rows in self._entries.rows.items()
+            if p == owner and rows[0][0] <= self.rows
+        }
+        return tuple(sorted(ids))
+
+    def last_seen(self, row: Row) -> datetime | None:
+        """When the price was last observed at its source (when it was recorded, if never since)."""
+        seen = [row.recorded_at] if row.recorded_at else []
+        seen += [
+            parse_instant(at) for n, at in self._entries.seen.get(row.id, ()) if n <= self.rows
+        ]
+        return max(seen, default=None)
+
+    def deprecated(self, row: Row, at: datetime) -> bool:
+        """Whether the provider has announced the end of this row by the instant."""
+        marks: Iterable[tuple[int, str]] = self._entries.deprecated.get(row.id, ())
+        return any(n <= self.rows and parse_instant(since) <= at for n, since in marks)
+
+
+class Books:
+    """Opens books by hash and keeps them: one per program, shared by threads."""
+
+    def __init__(self, current: PriceBook) -> None:
+        self.current: Final = current
+        self._open: Final = {current.hash: current}
+
+    def open(self, book_hash: str) -> PriceBook:
+        """The book of that hash. Raises UnknownBook."""
+        book = self._open.get(book_hash)
+        if book is None:
+            book = self.current.open_book(book_hash)
+            self._open[book_hash] = book
+        return book
+
+
+def book_of(entries: Sequence[Mapping[str, object]], *, key: Key | None = None) -> PriceBook:
+    """A book of bare rows or entries, for tests and for `keytoll rate` with rows of its own."""
+    lines = []
+    for n, entry in enumerate(entries, 1):
+        whole = any(isinstance(entry.get(kind), dict) for kind in KINDS)
+        numbered = {**entry, "n": n} if whole else {"n": n, "row": dict(entry)}
+        lines.append(orjson.dumps(numbered, option=orjson.OPT_SORT_KEYS))
+    return PriceBook(Entries(lines, key=key))

@@ -1,0 +1,135 @@
+"""What one row makes of one call's usage: a component per unit, exact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from domain.money import EXACT, Money
+from domain.usage import Usage
+from pricing.row import Prices, Row
+
+_PER_MILLION: Final = Decimal("0.000001")
+_ONE: Final = Decimal(1)
+
+_FALL_BACKS: Final = {
+    "cached_input_tokens": ("cached_input",),
+    "cached_audio_tokens": ("cached_input_audio",),
+    "cache_write_5m_tokens": ("cache_write_5m", "cache_write_1h"),
+    "cache_write_1h_tokens": ("cache_write_1h", "cache_write_5m"),
+    "cache_write_tokens": ("cache_write_5m", "cache_write_1h"),
+    "input_tokens": ("input",),
+    "input_audio_tokens": ("input_audio",),
+    "input_image_tokens": ("input_image", "input"),
+    "output_tokens": ("output",),
+    "reasoning_tokens": ("reasoning", "output"),
+    "output_audio_tokens": ("output_audio",),
+    "output_image_tokens": ("output_image",),
+    "web_search_calls": ("web_search_per_call",),
+    "requests": ("per_request",),
+}
+"""The price of each unit, then what stands in for it (API.md 7); no other stands in."""
+_EACH: Final = frozenset({"web_search_calls", "requests"})
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """Part of a cost: so many of a unit, each at a price. `input_tokens` and `output_tokens` are
+    here what is in no other unit."""
+
+    unit: str
+    count: int
+    price_name: str
+    price: Decimal
+    """USD per million tokens, or USD each; before the multiplier of the row."""
+    amount: Money
+    row: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a row makes of a usage."""
+
+    row: Row
+    total: Money
+    components: tuple[Component, ...]
+    unpriced: tuple[str, ...]
+    """Units that were used and that the row has no price for."""
+    tier: int | None
+
+
+def cost_of(row: Row, usage: Usage, at: datetime) -> Cost:
+    """Price a consistent usage by one row. Units that are absent contribute nothing."""
+    prices, tier = row.prices_at(at, usage.get("input_tokens", 0))
+    components: list[Component] = []
+    unpriced: list[str] = []
+    total = Decimal(0)
+    for unit, count in disjoint(usage, reasoning_apart="reasoning" in prices).items():
+        name = _price_name(unit, prices)
+        if name is not None:
+            amount = _amount(unit, count, prices[name], row.multiplier)
+            total = EXACT.add(total, amount)
+            components.append(Component(unit, count, name, prices[name], Money(amount), row.id))
+        elif count:
+            unpriced.append(unit)
+    return Cost(row, Money(total), tuple(components), tuple(unpriced), tier)
+
+
+def disjoint(usage: Usage, *, reasoning_apart: bool) -> dict[str, int]:
+    """Counts that overlap nowhere: each whole becomes what is in none of its parts.
+
+    Reasoning is part of the output and is only taken out where it has a price of its own; more
+    reasoning than there is text output is cut to that (PROVIDERS.md 1.2, rule 3).
+    """
+    counts: dict[str, int] = {}
+    get = usage.get
+    if "input_tokens" in usage:
+        counts["input_tokens"] = usage["input_tokens"] - (
+            get("cached_input_tokens", 0)
+            + get("cache_write_5m_tokens", 0)
+            + get("cache_write_1h_tokens", 0)
+            + get("cache_write_tokens", 0)
+            + get("input_audio_tokens", 0)
+            + get("input_image_tokens", 0)
+        )
+    if "output_tokens" in usage:
+        text = (
+            usage["output_tokens"] - get("output_audio_tokens", 0) - get("output_image_tokens", 0)
+        )
+        reasoning = min(get("reasoning_tokens", 0), text) if reasoning_apart else 0
+        counts["output_tokens"] = text - reasoning
+        if reasoning:
+            counts["reasoning_tokens"] = reasoning
+    if get("cached_input_tokens"):
+        counts["cached_input_tokens"] = usage["cached_input_tokens"] - get("cached_audio_tokens", 0)
+    for unit in _PLAIN_PARTS:
+        if get(unit):
+            counts[unit] = usage[unit]
+    return counts
+
+
+_PLAIN_PARTS: Final = (
+    "cached_audio_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "cache_write_tokens",
+    "input_audio_tokens",
+    "input_image_tokens",
+    "output_audio_tokens",
+    "output_image_tokens",
+    "web_search_calls",
+    "requests",
+)
+
+
+def _price_name(unit: str, prices: Prices) -> str | None:
+    return next((name for name in _FALL_BACKS[unit] if name in prices), None)
+
+
+def _amount(unit: str, count: int, price: Decimal, multiplier: Decimal) -> Decimal:
+    amount = EXACT.multiply(Decimal(count), price)
+    if unit not in _EACH:
+        amount = EXACT.multiply(amount, _PER_MILLION)
+    return amount if multiplier == _ONE else EXACT.multiply(amount, multiplier)

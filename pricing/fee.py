@@ -1,0 +1,17 @@
+"""The fee: the agreed rate of what the call costs at the provider."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from domain.money import RATE_PLACES, Money, decimal_of
+
+
+def markup_rate(text: str) -> Decimal:
+    """Read an agreed rate such as "0.05". Raises BadValue when finer than six places."""
+    return decimal_of(text, places=RATE_PLACES, what="markup_rate")
+
+
+def fee(at_cost: Money, rate: Decimal) -> Money:
+    """Exact; never rounded before an invoice is issued."""
+    return at_cost.times(rate)

@@ -1,0 +1,157 @@
+"""The free-model rule: which paid version of a free model a call is charged by (PRICES.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final, Literal
+
+from domain.errors import BadValue
+from domain.money import EXACT, Money
+from domain.usage import Usage
+from pricing.book import PriceBook
+from pricing.cost import Cost, cost_of
+from pricing.row import STANDARD, Row
+
+Setting = Literal["same-provider-first", "lowest"]
+
+FRESH_FOR: Final = timedelta(days=45)
+OUTLIERS_FROM: Final = 3
+_SPREAD: Final = Decimal(4)
+_TWO: Final = Decimal(2)
+_SANDBOX: Final = "sandbox"
+_NEVER: Final = frozenset({_SANDBOX, "hyperbolic"})
+"""Play money, and a list that has not changed since 2025: no reference for other providers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A paid version that was considered, and why it lost."""
+
+    provider: str
+    model: str
+    row: str
+    total: Money | None
+    """What this very call would have cost there; None where a unit has no price there."""
+    lost: str | None
+    """None for the chosen one."""
+
+
+def setting_of(text: str) -> Setting:
+    """Read a reference setting. Raises BadValue."""
+    if text == "same-provider-first":
+        return "same-provider-first"
+    if text == "lowest":
+        return "lowest"
+    raise BadValue('reference is "same-provider-first" or "lowest"', param="reference")
+
+
+def paid_version(
+    book: PriceBook, free: Row, usage: Usage, at: datetime, *, setting: Setting
+) -> tuple[Cost | None, tuple[Candidate, ...]]:
+    """The paid version with the lowest total for this very usage, and all that were considered.
+
+    `same-provider-first` looks at other providers only when the own one has no paid version.
+    """
+    judged = [_judge(book, cost, at) for cost in _costs(book, free, usage, at)]
+    stages: list[list[_Judged]] = [judged]
+    if setting == "same-provider-first":
+        stages.insert(0, [each for each in judged if each.cost.row.provider == free.provider])
+    for stage in stages:
+        chosen, stage_judged = _lowest(stage)
+        if chosen is not None:
+            outside = [each for each in judged if each not in stage]
+            named = [*stage_judged, *(_outside(each) for each in outside)]
+            return chosen.cost, _candidates(named, chosen)
+    return None, _candidates(judged, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    cost: Cost
+    lost: str | None
+
+    @property
+    def rank(self) -> tuple[Decimal, str, str]:
+        return self.cost.total.usd, self.cost.row.provider, self.cost.row.model
+
+
+def _costs(book: PriceBook, free: Row, usage: Usage, at: datetime) -> Iterable[Cost]:
+    """What the call costs at the standard row of each model of that canonical name."""
+    standard: dict[tuple[str, str], Row] = {}
+    for row in book.rows_of_key(free.canonical):
+        if row.conditions == STANDARD and row.live(at) and _may_refer(row, free):
+            standing = standard.get((row.provider, row.model))
+            if standing is None or standing.n < row.n:
+                standard[row.provider, row.model] = row
+    for _, row in sorted(standard.items()):
+        if not row.free:
+            yield cost_of(row, usage, at)
+
+
+def _may_refer(row: Row, free: Row) -> bool:
+    """Sandbox calls are charged by sandbox rows, all others never by them."""
+    if free.provider == _SANDBOX:
+        return row.provider == _SANDBOX
+    return row.provider not in _NEVER
+
+
+def _judge(book: PriceBook, cost: Cost, at: datetime) -> _Judged:
+    row = cost.row
+    if cost.unpriced:
+        return _Judged(cost, f"no price for {', '.join(cost.unpriced)}")
+    if book.deprecated(row, at):
+        return _Judged(cost, "deprecated")
+    if row.model.split(":", 1)[0].endswith("-latest"):
+        return _Judged(cost, "a name that moves between models")
+    seen = book.last_seen(row)
+    if seen is not None and book.newest is not None and book.newest - seen > FRESH_FOR:
+        return _Judged(cost, "not seen at its source for more than 45 days")
+    return _Judged(cost, None)
+
+
+def _lowest(stage: Sequence[_Judged]) -> tuple[_Judged | None, list[_Judged]]:
+    left = [each for each in stage if each.lost is None]
+    judged = [each for each in stage if each.lost is not None]
+    if len(left) >= OUTLIERS_FROM:
+        median = _median([each.cost.total.usd for each in left])
+        low, high = EXACT.divide(median, _SPREAD), EXACT.multiply(median, _SPREAD)
+        marked = [
+            each
+            if low <= each.cost.total.usd <= high
+            else replace(each, lost="further than 4 times from the median")
+            for each in left
+        ]
+        left = [each for each in marked if each.lost is None]
+        judged += [each for each in marked if each.lost is not None]
+    chosen = min(left, key=lambda each: each.rank, default=None)
+    judged += [each if each is chosen else replace(each, lost="not the lowest") for each in left]
+    return chosen, judged
+
+
+def _median(totals: Sequence[Decimal]) -> Decimal:
+    ordered = sorted(totals)
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[middle]
+    return EXACT.divide(EXACT.add(ordered[middle - 1], ordered[middle]), _TWO)
+
+
+def _outside(judged: _Judged) -> _Judged:
+    return judged if judged.lost else replace(judged, lost="the own provider has a paid version")
+
+
+def _candidates(judged: Iterable[_Judged], chosen: _Judged | None) -> tuple[Candidate, ...]:
+    ordered = sorted(judged, key=lambda each: each.rank)
+    return tuple(
+        Candidate(
+            each.cost.row.provider,
+            each.cost.row.model,
+            each.cost.row.id,
+            None if each.cost.unpriced else each.cost.total,
+            each.lost,
+        )
+        for each in ordered
+    )

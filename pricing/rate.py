@@ -1,0 +1,191 @@
+"""Rating: the one pure function from a call and a price book to what the call costs.
+
+The same function makes the receipt, the projection and the proof. It reads nothing but its
+arguments, never rounds, and answers for every call: unknown is a status, never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from domain.errors import BadValue
+from domain.money import PROVIDER_COST_PLACES, ZERO, Money
+from domain.usage import Usage, check_usage
+from pricing.book import PriceBook, price_provider
+from pricing.cost import Component, Cost, cost_of
+from pricing.paid_version import Candidate, Setting, paid_version
+from pricing.row import Conditions, Row
+
+Status = Literal["priced", "free_model", "no_paid_equivalent", "unrated", "unrated_units"]
+
+REPORTED_PREFERRED: Final = frozenset({"openrouter"})
+"""Providers whose own figure beats the list (PRICES.md 0.4): their prices change by the hour."""
+_AT_COST: Final = frozenset({"total", "upstream"})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What rating needs to know of a call."""
+
+    provider: str
+    models: Sequence[str]
+    """Names to look for, in order: as served, as deployed, as asked."""
+    at: datetime
+    usage: Usage
+    conditions: Conditions
+    provider_cost: Mapping[str, object] | None = None
+    """{amount, meaning}: what the provider says the call cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The price that an at-cost figure was taken from."""
+
+    rule: str
+    """listed, reported, same-provider-first or lowest."""
+    provider: str
+    model: str
+    price_rows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """What a call costs, and how we know."""
+
+    status: Status
+    at_cost: Money | None
+    model: str
+    """The name that the rating went by; the first one when none has a row."""
+    reference: Reference | None = None
+    components: tuple[Component, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    """Paid versions of a free model, the chosen one among them."""
+    unrated_units: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def rate(call: Call, book: PriceBook, *, reference: Setting) -> Rating:
+    """Rate one call. Raises InconsistentUsage; everything else has a status."""
+    check_usage(call.usage)
+    model, rows = find_rows(call, book)
+    reported = _reported(call)
+    if reported is not None:
+        named = Reference("reported", call.provider, model, ())
+        return Rating("priced", reported, model, named)
+    row = _choose(rows, call.conditions)
+    if row is None:
+        why = "no row states this service class" if rows else "no price is known for this model"
+        return Rating("unrated", None, model, notes=(why,))
+    if row.free:
+        return _free(call, book, reference, model, row)
+    cost = cost_of(row, call.usage, call.at)
+    return _listed(call, model, cost)
+
+
+def find_rows(call: Call, book: PriceBook) -> tuple[str, tuple[Row, ...]]:
+    """The first name that has a row in force, with those rows; else the first name and none."""
+    for model in call.models:
+        exact = tuple(row for row in book.rows_of(call.provider, model) if row.live(call.at))
+        if exact:
+            return model, exact
+        canonical = book.canonical(call.provider, model)
+        if canonical is not None:
+            keyed = _of_provider(book, call, canonical)
+            if keyed:
+                return model, keyed
+    return (call.models[0] if call.models else ""), ()
+
+
+def _of_provider(book: PriceBook, call: Call, canonical: str) -> tuple[Row, ...]:
+    """Rows in force of the model that stands for a canonical name at the provider of the call.
+
+    Several ids may bear the name (dated snapshots, a free twin): a paid one stands for it before
+    a free one, then the shortest id, which is the undated one, then the first by the alphabet.
+    """
+    owner = price_provider(call.provider)
+    rows = [
+        row for row in book.rows_of_key(canonical) if row.provider == owner and row.live(call.at)
+    ]
+    if not rows:
+        return ()
+    paid = {row.model for row in rows if not row.free} or {row.model for row in rows}
+    model = min(paid, key=lambda name: (len(name), name))
+    return tuple(row for row in rows if row.model == model)
+
+
+def _choose(rows: Sequence[Row], conditions: Conditions) -> Row | None:
+    """Most conditions win, then the latest entry of the book."""
+    matching = (row for row in rows if row.conditions.met_by(conditions))
+    return max(matching, key=lambda row: (row.conditions.count, row.n), default=None)
+
+
+def _reported(call: Call) -> Money | None:
+    """The provider's own figure, where it is preferred, above zero, and what the call cost."""
+    if call.provider not in REPORTED_PREFERRED or call.provider_cost is None:
+        return None
+    amount = call.provider_cost.get("amount")
+    if call.provider_cost.get("meaning") not in _AT_COST or not isinstance(amount, str):
+        return None
+    try:
+        cost = Money.parse(amount, places=PROVIDER_COST_PLACES, what="provider_cost")
+    except BadValue:
+        return None
+    return cost if cost > ZERO else None
+
+
+def _listed(call: Call, model: str, cost: Cost) -> Rating:
+    row = cost.row
+    named = Reference("listed", row.provider, row.model, (row.id,))
+    notes = _notes(call, cost)
+    unrated = (*_untold(call.usage), *cost.unpriced)
+    if not unrated:
+        return Rating("priced", cost.total, model, named, cost.components, notes=notes)
+    if not any(component.count for component in cost.components):
+        return Rating("unrated", None, model, unrated_units=unrated, notes=notes)
+    return Rating("unrated_units", cost.total, model, named, cost.components, (), unrated, notes)
+
+
+def _free(call: Call, book: PriceBook, setting: Setting, model: str, row: Row) -> Rating:
+    """The free-model rule: charged on the lowest rate of its paid version."""
+    unknown = _untold(call.usage)
+    if unknown:
+        return Rating("unrated", None, model, unrated_units=unknown, notes=_no_counts())
+    chosen, candidates = paid_version(book, row, call.usage, call.at, setting=setting)
+    if chosen is None:
+        named = Reference("listed", row.provider, row.model, (row.id,))
+        return Rating("no_paid_equivalent", ZERO, model, named, candidates=candidates)
+    named = Reference(setting, chosen.row.provider, chosen.row.model, (chosen.row.id,))
+    return Rating(
+        "free_model",
+        chosen.total,
+        model,
+        named,
+        chosen.components,
+        candidates,
+        notes=_notes(call, chosen),
+    )
+
+
+def _untold(usage: Usage) -> tuple[str, ...]:
+    """A call without any token count used an unknown number of them: that is not none."""
+    if "input_tokens" in usage or "output_tokens" in usage:
+        return ()
+    return "input_tokens", "output_tokens"
+
+
+def _no_counts() -> tuple[str, ...]:
+    return ("no token count is known",)
+
+
+def _notes(call: Call, cost: Cost) -> tuple[str, ...]:
+    notes = []
+    if call.usage.get("cache_write_tokens"):
+        notes.append("cache writes of an untold kind are priced at the 5 minute rate")
+    if _untold(call.usage):
+        notes.extend(_no_counts())
+    if cost.tier is not None:
+        notes.append(f"input above {cost.tier} tokens: the whole call at that tier's prices")
+    return tuple(notes)
