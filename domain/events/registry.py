@@ -16,6 +16,8 @@ from domain.events.requests import (
     UsageRerated,
 )
 from domain.events.store import LogSealed, StoreOpened
+from domain.invoice import InvoicePaid, InvoiceVoided
+from domain.invoice_series import CreditNoteIssued, InvoiceIssued
 from domain.price_book import PriceBook
 
 
@@ -53,4 +55,8 @@ EVENTS: Final = _by_topic(
     Credential.KeyRotated,
     Credential.KeyRemoved,
     PriceBook.PriceBookPublished,
+    InvoiceIssued,
+    CreditNoteIssued,
+    InvoicePaid,
+    InvoiceVoided,
 )
