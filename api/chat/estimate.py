@@ -1,0 +1,205 @@
+"""How many tokens a text has, where the provider did not say.
+
+An estimate has to come close to what the provider would have reported and must not exceed it
+(BILLING.md 1). So it counts only text that went out or came back, with tiktoken, and multiplies by
+a factor of the model's family that was fitted on recorded pairs (bench/estimate.py). There is no
+guess at hidden reasoning or images, and no margin on top. Counts feed money: no floats here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import tiktoken
+
+from api.chat.encodings import EncodingName, ranks
+from domain.events.base import JsonObject
+
+THREAD_CHARS: Final = 20_000
+"""Longer texts are counted in a thread: about 2 ms of work on the event loop at most."""
+BLOCK_CHARS: Final = 8192
+"""tiktoken's time grows with the square of an unbroken run, and its splitting overflows its stack
+on some (200,000 spaces are enough), so a text is counted in blocks of this size."""
+CUT_TOKENS: Final = 4
+"""Taken off wherever a block had to end inside a run: cutting may only make a count smaller."""
+
+_PATTERNS: Final[dict[EncodingName, str]] = {
+    "cl100k_base": (
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+"
+        r"| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+    ),
+    "o200k_base": "|".join(
+        (
+            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*"
+            r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+"
+            r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+            r"\p{N}{1,3}",
+            r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+            r"\s*[\r\n]+",
+            r"\s+(?!\S)",
+            r"\s+",
+        )
+    ),
+}
+"""How each encoding splits a text before merging (tiktoken's own definition, see NOTICE)."""
+
+_BEFORE_SPACE: Final = re.compile(r"(?<=\S) ")
+"""No token of either encoding continues from a visible character into a space."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Models that share a tokenizer, more or less."""
+
+    name: str
+    pattern: re.Pattern[str]
+    encoding: EncodingName
+    per_mille: int
+    """Of tiktoken's count: what is left of it in the estimate."""
+
+
+def _family(name: str, pattern: str, per_mille: int, encoding: EncodingName) -> Family:
+    return Family(name, re.compile(pattern, re.IGNORECASE), encoding, per_mille)
+
+
+FAMILIES: Final = (
+    _family("gpt-oss", r"gpt-oss", 950, "o200k_base"),
+    _family(
+        "gpt-cl100k",
+        r"gpt-3\.5|gpt-35|gpt-4(?![.o\d])(?!-5)|davinci-002|babbage-002",
+        980,
+        "cl100k_base",
+    ),
+    _family("gpt", r"gpt|(^|[/.])o[1-9]|codex", 980, "o200k_base"),
+    _family("claude", r"claude", 1000, "o200k_base"),
+    _family("gemini", r"gemini|gemma", 900, "o200k_base"),
+    _family("llama", r"llama", 900, "o200k_base"),
+    _family("deepseek", r"deepseek", 900, "o200k_base"),
+)
+OTHER: Final = _family("other", r"", 800, "o200k_base")
+"""A model that no family knows: the factor is the smallest that any known tokenizer needs."""
+
+
+class Estimator:
+    """Counts and estimates. Load it once, at start-up: it takes about a third of a second."""
+
+    def __init__(self, encodings: dict[EncodingName, tiktoken.Encoding]) -> None:
+        self._encodings = encodings
+
+    @classmethod
+    def load(cls) -> Estimator:
+        """Open both encodings from the files of the package. Raises DamagedEncoding."""
+        return cls({name: _encoding(name) for name in _PATTERNS})
+
+    def encoding_for(self, model: str) -> EncodingName:
+        """The encoding that models of this name are counted with."""
+        return family_of(model).encoding
+
+    def count(self, text: str, model: str) -> int:
+        """tiktoken's count; never above it, in time that grows with the length only."""
+        encode = self._encodings[self.encoding_for(model)].encode_ordinary
+        total = 0
+        for block, cut in _blocks(text):
+            tokens = len(encode(block))
+            total += max(0, tokens - CUT_TOKENS) if cut else tokens
+        return total
+
+    def estimate(self, texts: Iterable[str], model: str) -> int:
+        """What the provider would have reported for these texts, or somewhat less."""
+        counted = sum(self.count(text, model) for text in texts)
+        return counted * family_of(model).per_mille // 1000
+
+    async def estimate_async(self, texts: Sequence[str], model: str) -> int:
+        """The same; long texts do not hold up the event loop."""
+        if sum(map(len, texts)) <= THREAD_CHARS:
+            return self.estimate(texts, model)
+        return await asyncio.to_thread(self.estimate, texts, model)
+
+    def method(self, model: str, counted: Sequence[str]) -> JsonObject:
+        """The `method` of UsageEstimated: how anybody can reckon the estimate again."""
+        family = family_of(model)
+        return {
+            "encoding": family.encoding,
+            "factor": f"{family.per_mille // 1000}.{family.per_mille % 1000:03}",
+            "family": family.name,
+            "counted": list(counted),
+        }
+
+
+def family_of(model: str) -> Family:
+    """The first family that the model's name belongs to."""
+    return next((family for family in FAMILIES if family.pattern.search(model)), OTHER)
+
+
+def prompt_texts(body: JsonObject) -> list[str]:
+    """All text of a chat completion's request: messages, tool calls and results, tools."""
+    texts: list[str] = []
+    for message in _objects(body.get("messages")):
+        texts.extend(_content_texts(message.get("content")))
+        texts.extend(_call_texts(message.get("tool_calls")))
+    for tool in _objects(body.get("tools")):
+        texts.extend(_tool_texts(tool.get("function")))
+    return texts
+
+
+def _encoding(name: EncodingName) -> tiktoken.Encoding:
+    return tiktoken.Encoding(
+        name, pat_str=_PATTERNS[name], mergeable_ranks=ranks(name), special_tokens={}
+    )
+
+
+def _blocks(text: str) -> Iterator[tuple[str, bool]]:
+    """The text in blocks, and for each whether it ends inside a run."""
+    start = 0
+    while len(text) - start > BLOCK_CHARS:
+        end = start + BLOCK_CHARS
+        spaces = [found.start() for found in _BEFORE_SPACE.finditer(text, end - 1024, end)]
+        yield text[start : spaces[-1] if spaces else end], not spaces
+        start = spaces[-1] if spaces else end
+    yield text[start:], False
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list):
+        yield from (item for item in value if isinstance(item, dict))
+
+
+def _strings(*values: object) -> Iterator[str]:
+    yield from (value for value in values if isinstance(value, str))
+
+
+def _content_texts(content: object) -> Iterator[str]:
+    yield from _strings(content)
+    for part in _objects(content):
+        yield from _strings(part.get("text"), part.get("refusal"))
+
+
+def _call_texts(calls: object) -> Iterator[str]:
+    for call in _objects(calls):
+        function = call.get("function")
+        if isinstance(function, dict):
+            yield from _strings(function.get("name"), function.get("arguments"))
+
+
+def _tool_texts(function: object) -> Iterator[str]:
+    if isinstance(function, dict):
+        yield from _strings(function.get("name"), function.get("description"))
+        yield from _schema_texts(function.get("parameters"), depth=0)
+
+
+def _schema_texts(schema: object, depth: int) -> Iterator[str]:
+    """Names and descriptions of a JSON Schema; its punctuation and keywords are left out."""
+    if not isinstance(schema, dict) or depth > 16:
+        return
+    yield from _strings(schema.get("description"))
+    properties = schema.get("properties")
+    if isinstance(properties, dict):
+        for name, inner in properties.items():
+            yield name
+            yield from _schema_texts(inner, depth + 1)
+    yield from _schema_texts(schema.get("items"), depth + 1)
