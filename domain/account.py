@@ -25,7 +25,6 @@ MARKUP_DEFAULT: Final = "0.05"
 """The rate of an account with which nothing was agreed."""
 CURRENCY: Final = "USD"
 REQUESTS_PER_MINUTE_MAX: Final = 1_000_000
-API_KEYS_MAX: Final = 1_000
 PROVIDERS_MAX: Final = 100
 BACKDATING_MAX: Final = timedelta(minutes=5)
 """How far a markup may start before it is recorded: the clocks of two machines, no more."""
@@ -206,8 +205,6 @@ class Account(Aggregate):
             )
         if not _SHA256.fullmatch(secret_sha256) or not _KEY_ID.fullmatch(key_id):
             raise BadValue("an API key is known by its id and the SHA-256 of its secret")
-        if sum(not key.revoked for key in self.api_keys.values()) >= API_KEYS_MAX:
-            raise LimitReached(f"an account has at most {API_KEYS_MAX} API keys")
         self._apply_api_key_issued(
             key_id=key_id,
             role=role,

@@ -52,6 +52,13 @@ def fields_of(secret: Secret) -> dict[str, str]:
     return {str(name): str(value) for name, value in json.loads(secret.reveal()).items()}
 
 
+def known_already(
+    checked: str | None, checked_reason: str | None, outcome: str, reason: str
+) -> bool:
+    """Whether a check says nothing new about a key."""
+    return outcome == checked and (outcome == "verified" or reason == checked_reason)
+
+
 class Credential(Aggregate):
     """One stored key. The secret is sealed in the vault under (id, secret_version)."""
 
@@ -131,13 +138,14 @@ class Credential(Aggregate):
         return "disabled" if self.disabled else self.checked or "unverified"
 
     def check(self, outcome: Outcome, reason: str) -> None:
-        """Note what the provider said about the key. Saying the same again is no event."""
+        """Note what the provider said about the key. Saying the same again is no event, and a
+        key that is known to work is not noted again because it worked in another way."""
         self._must_exist()
         if outcome not in OUTCOMES:
             raise BadValue("outcome must be verified, rejected or indeterminate", param="outcome")
         if not _REASON.fullmatch(reason):
             raise BadValue("reason must be a short code such as invalid_key", param="reason")
-        if (outcome, reason) != (self.checked, self.checked_reason):
+        if not known_already(self.checked, self.checked_reason, outcome, reason):
             self._apply_checked(outcome=outcome, reason=reason)
 
     @event(KeyChecked)
