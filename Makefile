@@ -1,0 +1,60 @@
+# What the project can do, one word each. `make` lists it.
+#
+# Every target makes its own environment in .venv first: with uv when there is one (the versions of
+# uv.lock), else with python3 -m venv and pip. Nothing but Python 3.11+, git and make is assumed.
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help run demo test test-slow test-all check format golden bench clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+$(READY): pyproject.toml uv.lock .ci/environment
+	@.ci/environment
+	@touch $@
+
+run: $(READY) ## start the server on 127.0.0.1:8080, sandbox included
+	@exec $(BIN)/keytoll serve
+
+demo: $(READY) ## from a first call to its invoice, by itself
+	@exec $(BIN)/keytoll demo
+
+test: $(READY) ## the tests that take seconds
+	@$(BIN)/pytest -m "not slow"
+
+test-slow: $(READY) ## the tests that take longer: kills, fuzzing, the wheel
+	@$(BIN)/pytest -m slow
+
+test-all: $(READY) ## every test
+	@$(BIN)/pytest
+
+check: $(READY) ## what CI runs first: format, lint, types, imports, tests
+	@echo "check: format" && $(BIN)/ruff format --check --quiet .
+	@echo "check: lint" && $(BIN)/ruff check --quiet .
+	@echo "check: types" && $(BIN)/mypy --no-error-summary
+	@echo "check: imports" && $(BIN)/lint-imports --no-cache > .venv/lint-imports.log 2>&1 \
+		|| { cat .venv/lint-imports.log; exit 1; }
+	@echo "check: tests" && $(BIN)/pytest -m "not slow"
+
+format: $(READY) ## put the source into the project's form
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+golden: $(READY) ## rewrite the golden files; then read the diff
+	@KEYTOLL_GOLDEN=rewrite $(BIN)/pytest -m "not slow" tests/golden tests/domain ; git --no-pager diff --stat
+
+bench: $(READY) ## the benchmarks, some minutes
+	@for file in bench/[a-z]*.py; do \
+		name=$$(basename $$file .py); \
+		grep -q __main__ $$file || continue; \
+		echo "bench: $$name"; $(BIN)/python -m bench.$$name || exit 1; \
+	done
+
+clean: ## remove the environment and every cache (never data)
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
