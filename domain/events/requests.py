@@ -28,12 +28,14 @@ FAILURES: Final = frozenset(
         "rate_limited",
         "overloaded",
         "bad_request",
+        "not_found",
         "provider_error",
         "invalid_response",
         "timeout",
         "unreachable",
         "cancelled_before_answer",
         "process_lost",
+        "internal_error",
     }
 )
 """Why a request ended without anything to bill: PROVIDERS.md 1.6, and our own."""

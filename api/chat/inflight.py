@@ -1,0 +1,97 @@
+"""What is under way in this process: its number, its orderly end, and events not yet stored."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from domain.eventlog.port import Conflict, EventLog, StoreUnavailable
+from domain.events.base import Event
+
+RETRY_FIRST_S: Final = 0.1
+RETRY_MAX_S: Final = 5.0
+_log = structlog.get_logger("keytoll.calls")
+
+
+class InFlight:
+    """The calls of this process. Lives on the event loop; not thread-safe."""
+
+    def __init__(self, log: EventLog, *, per_account_max: int, drains_max: int) -> None:
+        self._log = log
+        self._per_account_max = per_account_max
+        self._drains_max = drains_max
+        self._per_account: Counter[str] = Counter()
+        self._interrupts: dict[str, Callable[[], None]] = {}
+        self._unstored: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.drains = 0
+        self.stopping = False
+
+    def __len__(self) -> int:
+        return len(self._interrupts)
+
+    @property
+    def store_failing(self) -> bool:
+        """A terminal event waits to be stored: no new call may start."""
+        return bool(self._unstored)
+
+    def has_room(self, account_id: str) -> bool:
+        """The account may have one more call at the same time."""
+        return self._per_account[account_id] < self._per_account_max
+
+    def enter(self, request_id: str, account_id: str, interrupt: Callable[[], None]) -> None:
+        """A call begins; `interrupt` makes it settle at once with what it has."""
+        self._per_account[account_id] += 1
+        self._interrupts[request_id] = interrupt
+        self._idle.clear()
+
+    def leave(self, request_id: str, account_id: str) -> None:
+        """A call has its terminal event (or has handed it over)."""
+        self._per_account[account_id] -= 1
+        if not self._per_account[account_id]:
+            del self._per_account[account_id]
+        del self._interrupts[request_id]
+        if not self._interrupts:
+            self._idle.set()
+
+    def may_drain(self) -> bool:
+        """One more abandoned answer may be read to its end."""
+        return self.drains < self._drains_max
+
+    def keep_storing(self, event: Event, *, account_id: str) -> None:
+        """Store a terminal event that could not be stored, however long it takes."""
+        task = asyncio.get_running_loop().create_task(self._store(event, account_id))
+        self._unstored.add(task)
+        task.add_done_callback(self._unstored.discard)
+
+    async def _store(self, event: Event, account_id: str) -> None:
+        delay_s = RETRY_FIRST_S
+        while True:
+            try:
+                await self._log.append(event, account_id=account_id)
+            except Conflict:
+                return  # somebody (a sweep) has settled it meanwhile
+            except StoreUnavailable:
+                _log.error("terminal_event_not_stored", request=str(event.originator_id))
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, RETRY_MAX_S)
+            else:
+                return
+
+    async def stop(self, *, limit_s: float) -> None:
+        """Refuse new calls, let running ones end within the limit, then settle the rest."""
+        self.stopping = True
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._idle.wait()
+        except TimeoutError:
+            for interrupt in list(self._interrupts.values()):
+                interrupt()
+            await self._idle.wait()
+        if self._unstored:
+            await asyncio.wait(self._unstored, timeout=limit_s)

@@ -1,0 +1,274 @@
+"""Which provider and which stored key serve a request: deterministic, and able to explain itself.
+
+Forced provider or credential first; else a `provider/` prefix of the model; else the first of the
+account's usable credentials, in the account's order, whose provider has the exact model id, then
+the first whose provider has the model under another id (same canonical name).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from api.errors import ApiError
+from api.providers.catalogue import Provider
+from api.providers.port import Dialect
+from domain.directory import AccountView, CredentialView
+from domain.events.base import JsonObject
+from pricing.book import PriceBook, price_provider
+from pricing.names import canonical_key
+
+Rule = Literal["forced", "prefix", "exact", "canonical"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The way a request takes."""
+
+    provider: Provider
+    dialect: Dialect
+    credential: CredentialView
+    upstream_model: str
+    rule: Rule
+
+
+class Router:
+    """Chooses among the providers of one installation. Pure: no input or output."""
+
+    def __init__(self, providers: Mapping[str, Provider]) -> None:
+        self._providers = providers
+
+    def choose(
+        self,
+        *,
+        model: str,
+        slug: str | None,
+        credential_id: str | None,
+        account: AccountView,
+        credentials: Sequence[CredentialView],
+        book: PriceBook,
+    ) -> Route:
+        """The one route, or ApiError 400, 403 or 404 saying what would help."""
+        if slug is not None and slug not in self._providers:
+            known = sorted(self._providers)
+            raise ApiError(
+                400,
+                "unknown_provider",
+                f"'{slug}' is not a provider; known are: {', '.join(known)}.",
+                param="byok.provider",
+                details={"providers": known},
+            )
+        ordered = in_account_order(credentials, account)
+        if credential_id is not None:
+            return self._forced_credential(model, slug, credential_id, ordered, book)
+        if slug is not None:
+            return self._forced_provider(model, slug, ordered, book)
+        usable = [c for c in ordered if self._why_not(c, model) is None]
+        for rule in ("prefix", "exact", "canonical"):
+            for credential in usable:
+                upstream = upstream_id(book, credential.provider, model, rule)
+                if upstream is not None:
+                    return self._route(credential, upstream, rule)
+        raise self._nothing_serves(model, ordered, book)
+
+    def explain(
+        self,
+        *,
+        model: str,
+        account: AccountView,
+        credentials: Sequence[CredentialView],
+        book: PriceBook,
+    ) -> JsonObject:
+        """Which credential would serve `model`, and why each of the others would not."""
+        try:
+            chosen: Route | None = self.choose(
+                model=model,
+                slug=None,
+                credential_id=None,
+                account=account,
+                credentials=credentials,
+                book=book,
+            )
+        except ApiError:
+            chosen = None
+        considered = []
+        for credential in in_account_order(credentials, account):
+            serves = chosen is not None and credential is chosen.credential
+            considered.append(
+                {
+                    "credential_id": credential.credential_id,
+                    "provider": credential.provider,
+                    "key_suffix": credential.key_suffix,
+                    "serves": serves,
+                    "reason": chosen.rule
+                    if chosen is not None and serves
+                    else self._why_not(credential, model)
+                    or (
+                        "comes_later_in_order"
+                        if _known(book, credential.provider, model)
+                        else "provider_does_not_list_the_model"
+                    ),
+                }
+            )
+        return {
+            "model": model,
+            "provider": chosen.provider.slug if chosen else None,
+            "credential_id": chosen.credential.credential_id if chosen else None,
+            "upstream_model": chosen.upstream_model if chosen else None,
+            "rule": chosen.rule if chosen else None,
+            "considered": considered,
+            "providers_that_would_serve": self._serving(model, book),
+        }
+
+    def _forced_credential(
+        self,
+        model: str,
+        slug: str | None,
+        credential_id: str,
+        credentials: Sequence[CredentialView],
+        book: PriceBook,
+    ) -> Route:
+        found = next((c for c in credentials if c.credential_id == credential_id), None)
+        if found is None or (slug is not None and found.provider != slug):
+            raise ApiError(
+                404, "not_found", "You have no such credential.", param="byok.credential"
+            )
+        reason = self._why_not(found, model)
+        if reason is not None and reason != "rejected":  # a mended key may recover
+            raise _unusable(found, reason)
+        return self._route(found, forced_id(book, found.provider, model), "forced")
+
+    def _forced_provider(
+        self, model: str, slug: str, credentials: Sequence[CredentialView], book: PriceBook
+    ) -> Route:
+        own = [c for c in credentials if c.provider == slug]
+        for credential in own:
+            if self._why_not(credential, model) is None:
+                return self._route(credential, forced_id(book, slug, model), "forced")
+        if own:
+            raise _unusable(own[0], str(self._why_not(own[0], model)))
+        raise ApiError(
+            400,
+            "no_credential_for_provider",
+            f"You have stored no key for {slug}. Add one with POST /api/user/provider-keys.",
+            param="byok.provider",
+            provider=slug,
+        )
+
+    def _route(self, credential: CredentialView, upstream_model: str, rule: Rule) -> Route:
+        provider = self._providers[credential.provider]
+        assert provider.dialect is not None  # noqa: S101 - _why_not has refused the others
+        return Route(provider, provider.dialect, credential, upstream_model, rule)
+
+    def _why_not(self, credential: CredentialView, model: str) -> str | None:
+        if credential.disabled:
+            return "disabled"
+        provider = self._providers.get(credential.provider)
+        if provider is None or provider.dialect is None:
+            return "provider_not_served_yet"
+        if credential.models and model not in credential.models:
+            return "model_not_allowed"
+        return "rejected" if credential.status == "rejected" else None
+
+    def _serving(self, model: str, book: PriceBook) -> list[str]:
+        return sorted(
+            slug
+            for slug, provider in self._providers.items()
+            if provider.dialect is not None and _known(book, slug, model)
+        )
+
+    def _nothing_serves(
+        self, model: str, credentials: Sequence[CredentialView], book: PriceBook
+    ) -> ApiError:
+        serving = self._serving(model, book)
+        for credential in credentials:
+            if credential.provider in serving and not credential.disabled:
+                reason = self._why_not(credential, model)
+                if reason == "model_not_allowed":
+                    return _unusable(credential, reason)
+        help_text = (
+            f"Add a key for one of: {', '.join(serving)}."
+            if serving
+            else "No price book knows this model; name the provider with x-byok-provider."
+        )
+        return ApiError(
+            400,
+            "no_credential_for_model",
+            f"None of your usable keys serves the model '{model}'. {help_text}",
+            param="model",
+            details={"providers": serving},
+        )
+
+
+def in_account_order(
+    credentials: Sequence[CredentialView], account: AccountView
+) -> list[CredentialView]:
+    """Preferred providers first, then by position."""
+    preferred = {slug: place for place, slug in enumerate(account.provider_order)}
+    return sorted(credentials, key=lambda c: preferred.get(c.provider, len(preferred)))
+
+
+def upstream_id(book: PriceBook, slug: str, model: str, rule: str) -> str | None:
+    """The id that goes upstream when `rule` lets this provider serve the model, else None."""
+    if rule == "prefix":
+        prefix, _, rest = model.partition("/")
+        return forced_id(book, slug, model) if prefix == slug and rest else None
+    if rule == "exact":
+        return model if _has_id(book, slug, model) else None
+    return _same_model(book, slug, model)
+
+
+def forced_id(book: PriceBook, slug: str, model: str) -> str:
+    """The id that goes upstream at a provider that was named.
+
+    The provider's own prefix is taken off, unless the provider has the whole text as an id
+    (`openrouter/auto` at openrouter).
+    """
+    prefix, _, rest = model.partition("/")
+    if prefix == slug and rest and not _has_id(book, slug, model):
+        model = rest
+    if _has_id(book, slug, model):
+        return model
+    return _same_model(book, slug, model) or model
+
+
+def _has_id(book: PriceBook, slug: str, model: str) -> bool:
+    return bool(book.rows_of(slug, model)) or book.canonical(slug, model) is not None
+
+
+def _same_model(book: PriceBook, slug: str, model: str) -> str | None:
+    owner = price_provider(slug)
+    ids = {row.model for row in book.rows_of_key(canonical_key(model)) if row.provider == owner}
+    return min(ids, key=lambda text: (len(text), text), default=None)
+
+
+def _known(book: PriceBook, slug: str, model: str) -> bool:
+    return any(
+        upstream_id(book, slug, model, rule) is not None for rule in ("exact", "canonical")
+    )
+
+
+def _unusable(credential: CredentialView, reason: str) -> ApiError:
+    where = f"Your {credential.provider} key ending in {credential.key_suffix}"
+    if reason == "model_not_allowed":
+        return ApiError(
+            403,
+            "model_not_allowed",
+            f"{where} is limited to other models.",
+            param="model",
+            provider=credential.provider,
+        )
+    said = {
+        "disabled": "is disabled.",
+        "rejected": "was refused by the provider; name it with x-byok-credential to try it again.",
+        "provider_not_served_yet": "is stored, but this version cannot call its provider yet.",
+    }[reason]
+    return ApiError(
+        400,
+        "no_credential_for_provider",
+        f"{where} {said}",
+        param="byok.provider",
+        provider=credential.provider,
+        details={"reason": reason},
+    )

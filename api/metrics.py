@@ -1,0 +1,75 @@
+"""What operators can watch: the one home of the Prometheus client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from domain.events.requests import (
+    RequestFailed,
+    RequestRouted,
+    TerminalEvent,
+    UsageEstimated,
+)
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_BUCKETS_S: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """Counters of one process. Nothing here is money: the events are the record."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._calls = Counter(
+            "keytoll_calls_total",
+            "Calls that have their terminal event.",
+            ("provider", "outcome"),
+            registry=self._registry,
+        )
+        self._refused = Counter(
+            "keytoll_refused_total",
+            "Requests refused before anything was recorded.",
+            ("code",),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "keytoll_call_seconds",
+            "From the accepted request to its terminal event.",
+            ("provider",),
+            buckets=_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._first_byte = Histogram(
+            "keytoll_first_byte_seconds",
+            "From the accepted request to the first byte of the answer.",
+            ("provider",),
+            buckets=_BUCKETS_S,
+            registry=self._registry,
+        )
+
+    def call_ended(self, routed: RequestRouted, event: TerminalEvent) -> None:
+        """A call has its terminal event."""
+        if isinstance(event, RequestFailed):
+            outcome = event.failure
+        else:
+            outcome = "estimated" if isinstance(event, UsageEstimated) else "reported"
+            if event.first_byte_ms is not None:
+                self._first_byte.labels(routed.provider).observe(event.first_byte_ms / 1000)
+        self._calls.labels(routed.provider, outcome).inc()
+        if event.total_ms is not None:
+            self._seconds.labels(routed.provider).observe(event.total_ms / 1000)
+
+    def call_refused(self, code: str) -> None:
+        """A request was answered with an error and left no event."""
+        self._refused.labels(code).inc()
+
+    def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """A gauge that is read when it is asked for."""
+        Gauge(name, meaning, registry=self._registry).set_function(read)
+
+    def render(self) -> bytes:
+        """The exposition text."""
+        return generate_latest(self._registry)

@@ -1,0 +1,35 @@
+"""Whether the process lives, whether it may be sent calls, and what it measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, Response
+
+from api.metrics import CONTENT_TYPE, Metrics
+
+
+def router(*, ready: Callable[[], str | None], metrics: Metrics) -> APIRouter:
+    """`ready` gives None, or the reason why no call should come here."""
+    routes = APIRouter(tags=["operations"])
+
+    @routes.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process serves."""
+        return {"status": "ok"}
+
+    @routes.get("/readyz")
+    async def readyz(response: Response) -> dict[str, str]:
+        """Event store, vault, price book and encodings are open, and the process is not stopping."""
+        reason = ready()
+        if reason is not None:
+            response.status_code = 503
+            return {"status": "not_ready", "reason": reason}
+        return {"status": "ready"}
+
+    @routes.get("/metrics", response_class=Response)
+    def prometheus() -> Response:
+        """Prometheus exposition text."""
+        return Response(metrics.render(), media_type=CONTENT_TYPE)
+
+    return routes

@@ -1,0 +1,93 @@
+"""`GET /api/v1/models`: OpenAI's list, with providers and prices; and why a model goes where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from api.auth import Access, Caller
+from api.chat.routing import Router
+from api.errors import ApiError
+from api.providers.catalogue import Provider
+from domain.clock import Clock, parse_instant
+from domain.directory import Directory
+from domain.events.base import JsonObject
+from domain.money import text_of
+from pricing.book import PriceBook
+from pricing.row import Row
+
+
+def router(
+    *,
+    access: Access,
+    directory: Directory,
+    routing: Router,
+    providers: Mapping[str, Provider],
+    book: Callable[[], PriceBook],
+    clock: Clock,
+) -> APIRouter:
+    """The routes of this file."""
+    routes = APIRouter(tags=["models"])
+
+    @routes.get("/api/v1/models")
+    @routes.get("/v1/models", include_in_schema=False)
+    def models(
+        caller: Annotated[Caller, Depends(access.dependency)],
+        explain: Annotated[str | None, Query(max_length=256)] = None,
+    ) -> JsonObject:
+        """Models of the providers that the account has a usable key for (or why, with `explain`)."""
+        access.require(caller, "caller", "owner")
+        account = directory.account(caller.account_id)
+        if account is None:
+            raise ApiError(404, "not_found", "No such account.")
+        credentials = directory.credentials(caller.account_id)
+        if explain is not None:
+            return routing.explain(
+                model=explain, account=account, credentials=credentials, book=book()
+            )
+        slugs = dict.fromkeys(
+            c.provider
+            for c in credentials
+            if c.status not in {"disabled", "rejected"}
+            and c.provider in providers
+            and providers[c.provider].dialect is not None
+        )
+        return {"object": "list", "data": model_list(list(slugs), book(), clock)}
+
+    return routes
+
+
+def model_list(slugs: list[str], book: PriceBook, clock: Clock) -> list[JsonObject]:
+    """One entry per model id, with every provider that lists it."""
+    entries: dict[str, JsonObject] = {}
+    now = clock.now()
+    for slug in slugs:
+        for model in book.models(slug):
+            standard = [
+                row
+                for row in book.rows_of(slug, model)
+                if not row.conditions
+                and (row.effective_from is None or row.effective_from <= now)
+                and (row.effective_to is None or now < row.effective_to)
+            ]
+            entry = entries.setdefault(
+                model, {"id": model, "object": "model", "created": 0, "owned_by": slug, "providers": []}
+            )
+            entry["providers"].append(_offer(slug, model, standard[-1] if standard else None))
+    return [entries[model] for model in sorted(entries)]
+
+
+def _offer(slug: str, model: str, row: Row | None) -> JsonObject:
+    pricing = None
+    if row is not None:
+        pricing = {unit: text_of(price) for unit, price in row.prices.items()}
+    free = pricing is not None and all(price == "0" for price in pricing.values())
+    return {
+        "slug": slug,
+        "model": model,
+        "pricing": pricing,
+        "free": free,
+        "reference": row.id if row is not None else None,
+    }
