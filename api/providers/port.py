@@ -21,7 +21,7 @@ Headers = Mapping[str, str]
 
 
 class UnsupportedParameter(DomainError):
-    """The provider cannot honour a field of the request, and dropping it would change the answer."""
+    """The provider cannot honour a field, and dropping it would change the answer."""
 
     def __init__(self, message: str, *, param: str) -> None:
         super().__init__(message)
@@ -134,7 +134,7 @@ class Reader(Protocol):
         """What was read so far. May be called at any time, and again."""
 
     def received_text(self) -> str:
-        """All output received: text, refusals, reasoning, tool names and arguments. For estimates."""
+        """All output received, for estimates: text, refusals, reasoning, tool calls."""
 
 
 class Dialect(Protocol):

@@ -1,0 +1,256 @@
+"""Every provider is a row.
+
+A provider without a dialect can hold credentials already; calls to it are refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from api.providers import keys
+from api.providers.chat_completions import NAME as CHAT
+from api.providers.chat_completions import ChatCompletions
+from api.providers.chat_usage import normalise_chat_usage
+from api.providers.http import Timeouts
+from api.providers.keys import KeyFormat
+from api.providers.port import Dialect, ProviderKey, UpstreamRequest
+from api.providers.usage import Normalised
+from domain.errors import BadValue
+from domain.secret import Secret
+
+Validation = Callable[[ProviderKey, str], UpstreamRequest]
+"""(key, base URL) → a request that costs nothing and that a bad key fails."""
+
+
+class UnknownProvider(BadValue):
+    """No provider has this slug."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """What is particular about one provider; the careful value is the default."""
+
+    slug: str
+    name: str
+    dialect: Dialect | None = None
+    """None: credentials may be stored, calls come with a later version."""
+    base_url: str = ""
+    """What stands before the dialect's path; empty if the credential or a setting decides."""
+    hosts: tuple[str, ...] = ()
+    """The only hosts that requests may go to; `*.suffix` stands for one label."""
+    key: KeyFormat = field(default_factory=KeyFormat)
+    on_disconnect: Literal["cancel", "drain"] = "cancel"
+    """cancel where the provider then stops generating and billing (PROVIDERS.md 1.4)."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    validation: Validation | None = None
+    sandbox: bool = False
+    note: str = ""
+
+    @property
+    def callable(self) -> bool:
+        """Calls can be served."""
+        return self.dialect is not None
+
+    def fields_of(self, secret: Secret) -> ProviderKey:
+        """The fields of a credential that was sealed as `sealed_text` wrote it."""
+        found: dict[str, str] = json.loads(secret.reveal())
+        return found
+
+
+def parse_key(
+    provider: Provider, key: object, *, named_hosts: Collection[str] = ()
+) -> dict[str, str]:
+    """The fields of a credential as its owner gave it. Raises BadValue naming the wrong field."""
+    return keys.parse(provider.slug, provider.key, key, named_hosts=named_hosts)
+
+
+def key_suffix(provider: Provider, fields: ProviderKey) -> str:
+    """The four characters by which a credential is known everywhere."""
+    return keys.suffix(provider.key, fields)
+
+
+def key_warning(provider: Provider, fields: ProviderKey) -> str | None:
+    """A remark on a key that is accepted but looks unusual; else None."""
+    return keys.unusual(provider.key, fields)
+
+
+def sealed_text(fields: ProviderKey) -> Secret:
+    """What the vault keeps: the fields in one fixed order, so that a fingerprint is stable."""
+    return Secret(json.dumps(dict(fields), sort_keys=True, separators=(",", ":")))
+
+
+def provider_of(slug: str) -> Provider:
+    """The row of a slug. Raises UnknownProvider."""
+    found = PROVIDERS.get(slug)
+    if found is None:
+        raise UnknownProvider("there is no such provider", param="provider")
+    return found
+
+
+NORMALISERS: Final[Mapping[str, Callable[..., Normalised]]] = {
+    CHAT: normalise_chat_usage,
+}
+"""api_flavor → (raw usage object, model=None) → units, for `keytoll rate`."""
+
+
+def _list_models(key: ProviderKey, base_url: str) -> UpstreamRequest:
+    return UpstreamRequest(
+        url=base_url.rstrip("/") + "/models",
+        headers={"authorization": f"Bearer {key['apiKey']}", "accept": "application/json"},
+        body=b"",
+        method="GET",
+    )
+
+
+_ROWS: Final = (
+    Provider(
+        slug="openai",
+        name="OpenAI",
+        dialect=ChatCompletions(),
+        base_url="https://api.openai.com/v1",
+        hosts=("api.openai.com",),
+        key=KeyFormat(prefixes=("sk-",)),
+        validation=_list_models,
+        note="A restricted key may infer although it may not list models.",
+    ),
+    Provider(
+        slug="anthropic",
+        name="Anthropic",
+        base_url="https://api.anthropic.com",
+        hosts=("api.anthropic.com",),
+        key=KeyFormat(prefixes=("sk-ant-",)),
+    ),
+    Provider(
+        slug="sandbox",
+        name="Sandbox",
+        dialect=ChatCompletions(),
+        key=KeyFormat(any_key=True),
+        validation=_list_models,
+        timeouts=Timeouts(connect_s=5.0, first_byte_s=60.0, idle_s=60.0, total_s=600.0),
+        sandbox=True,
+        note="Served by keytoll itself on a loopback port.",
+    ),
+    Provider(
+        slug="openai-responses",
+        name="OpenAI Responses",
+        base_url="https://api.openai.com/v1",
+        hosts=("api.openai.com",),
+        key=KeyFormat(prefixes=("sk-",)),
+    ),
+    Provider(
+        slug="openrouter",
+        name="OpenRouter",
+        base_url="https://openrouter.ai/api/v1",
+        hosts=("openrouter.ai",),
+        key=KeyFormat(prefixes=("sk-or-",)),
+    ),
+    Provider(
+        slug="chutes",
+        name="Chutes",
+        base_url="https://llm.chutes.ai/v1",
+        hosts=("llm.chutes.ai", "api.chutes.ai"),
+        key=KeyFormat(prefixes=("cpk_",)),
+    ),
+    Provider(
+        slug="aws",
+        name="AWS Bedrock",
+        hosts=keys.aws_hosts(),
+        key=KeyFormat(plain=False, fields=keys.aws_fields, suffix_of=("accessKeyId", "apiKey")),
+        on_disconnect="drain",
+    ),
+    Provider(
+        slug="azure",
+        name="Azure OpenAI",
+        hosts=keys.AZURE_HOSTS,
+        key=KeyFormat(plain=False, fields=keys.azure_fields),
+    ),
+    Provider(
+        slug="azure-responses",
+        name="Azure OpenAI Responses",
+        hosts=keys.AZURE_HOSTS,
+        key=KeyFormat(plain=False, fields=keys.azure_responses_fields),
+    ),
+    Provider(
+        slug="google",
+        name="Google AI Studio",
+        base_url="https://generativelanguage.googleapis.com",
+        hosts=("generativelanguage.googleapis.com",),
+        key=KeyFormat(prefixes=("AIza", "AQ.")),
+        on_disconnect="drain",
+    ),
+    Provider(
+        slug="groq",
+        name="Groq",
+        base_url="https://api.groq.com/openai/v1",
+        hosts=("api.groq.com",),
+        key=KeyFormat(prefixes=("gsk_",)),
+        on_disconnect="drain",
+    ),
+    Provider(
+        slug="sambanova",
+        name="SambaNova",
+        base_url="https://api.sambanova.ai/v1",
+        hosts=("api.sambanova.ai",),
+        on_disconnect="drain",
+    ),
+    Provider(
+        slug="vercel",
+        name="Vercel AI Gateway",
+        base_url="https://ai-gateway.vercel.sh/v1",
+        hosts=("ai-gateway.vercel.sh",),
+        key=KeyFormat(prefixes=("vck_", "eyJ")),
+    ),
+    Provider(
+        slug="novita",
+        name="Novita",
+        base_url="https://api.novita.ai/openai/v1",
+        hosts=("api.novita.ai",),
+        key=KeyFormat(prefixes=("sk_", "nvta_")),
+    ),
+    Provider(
+        slug="akash",
+        name="AkashML",
+        base_url="https://api.akashml.com/v1",
+        hosts=("api.akashml.com", "chatapi.akash.network"),
+    ),
+    Provider(
+        slug="nvidia",
+        name="NVIDIA",
+        base_url="https://integrate.api.nvidia.com/v1",
+        hosts=("integrate.api.nvidia.com",),
+        key=KeyFormat(prefixes=("nvapi-",)),
+    ),
+    Provider(
+        slug="hyperbolic",
+        name="Hyperbolic",
+        base_url="https://api.hyperbolic.xyz/v1",
+        hosts=("api.hyperbolic.xyz",),
+    ),
+    Provider(
+        slug="morpheus",
+        name="Morpheus",
+        base_url="https://api.mor.org/api/v1",
+        hosts=("api.mor.org",),
+        key=KeyFormat(prefixes=("sk-",)),
+    ),
+    Provider(
+        slug="fireworks",
+        name="Fireworks",
+        base_url="https://api.fireworks.ai/inference/v1",
+        hosts=("api.fireworks.ai",),
+        key=KeyFormat(prefixes=("fw_",)),
+    ),
+    Provider(
+        slug="together",
+        name="Together",
+        base_url="https://api.together.ai/v1",
+        hosts=("api.together.ai", "api.together.xyz"),
+        key=KeyFormat(prefixes=("tgp_v1_",)),
+    ),
+)
+
+PROVIDERS: Final[Mapping[str, Provider]] = {row.slug: row for row in _ROWS}
+"""Slug → row."""

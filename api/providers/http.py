@@ -1,0 +1,372 @@
+"""The way out: one pooled HTTP client that reaches allowed hosts only.
+
+httpx gives the words (requests, responses, transports), aiohttp does the work (docs/decisions:
+upstream HTTP client). No redirects, no cookies, no proxies from the environment; a name that
+resolves to a private address is refused, and the address that was checked is the one connected to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import zlib
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+from httpx_aiohttp import AiohttpTransport
+
+from api.providers.port import UpstreamRequest
+from domain.errors import DomainError
+
+Phase = Literal["connect", "first_byte", "idle", "total"]
+
+CONNECTIONS_MAX: Final = 1000
+KEEP_ALIVE_S: Final = 30.0
+ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+HEADER_BYTES_MAX: Final = 64 * 1024
+DNS_CACHE_S: Final = 30
+_URLS_KEPT_MAX: Final = 1000
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+
+
+class TransportError(DomainError):
+    """The provider could not be asked, or its answer did not arrive."""
+
+
+class Unreachable(TransportError):
+    """No connection came about. Nothing was sent."""
+
+
+class HostRefused(Unreachable):
+    """The URL leads to a host that this provider does not use. Nothing was sent."""
+
+
+class TimedOut(TransportError):
+    """The provider took too long; unless the phase is connect, the request was sent."""
+
+    def __init__(self, phase: Phase) -> None:
+        super().__init__(f"the provider did not answer in time ({phase})")
+        self.phase = phase
+
+
+class Broken(TransportError):
+    """The connection broke, or the answer cannot be read on, after the request was sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long each phase of a call may take."""
+
+    connect_s: float = 10.0
+    first_byte_s: float = 600.0
+    """From sending to the status line; reasoning models think before they speak."""
+    idle_s: float = 300.0
+    total_s: float = 1800.0
+
+
+class Target(Protocol):
+    """What a row of the catalogue says about reaching its provider."""
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """Host names; `*.suffix` stands for one label before the suffix."""
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """Limits of each phase."""
+
+
+class Answer:
+    """Status, headers and the body as it arrives. Close it, whatever happens."""
+
+    def __init__(
+        self, response: httpx.Response, *, timeouts: Timeouts, deadline: float, bytes_max: int
+    ) -> None:
+        self.status = response.status_code
+        self.headers = _headers(response)
+        self._response = response
+        self._pieces = aiter(_stream(response))
+        self._timeouts = timeouts
+        self._deadline = deadline
+        self._bytes_left = bytes_max
+        self._decoder = _decoder(self.headers.get("content-encoding", ""))
+
+    @property
+    def body(self) -> AsyncIterator[bytes]:
+        """The bytes as they arrive. Raises TimedOut or Broken."""
+        return self
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while True:
+            data = await self._next()
+            if self._decoder is not None:
+                data = self._decoder.decode(data, self._bytes_left)
+            self._bytes_left -= len(data)
+            if self._bytes_left < 0:
+                raise Broken("the provider's answer is too large")
+            if data:
+                return data
+
+    async def read(self, bytes_max: int) -> bytes:
+        """The body, cut at `bytes_max`; for error bodies."""
+        parts: list[bytes] = []
+        size = 0
+        async for data in self:
+            parts.append(data)
+            size += len(data)
+            if size >= bytes_max:
+                break
+        return b"".join(parts)[:bytes_max]
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it when the answer was not read to its end."""
+        try:
+            await _stream(self._response).aclose()
+        except (httpx.HTTPError, aiohttp.ClientError, OSError):
+            # The connection is gone already; there is nothing left to give back.
+            return
+
+    async def _next(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        idle_until = loop.time() + self._timeouts.idle_s
+        try:
+            async with asyncio.timeout_at(min(idle_until, self._deadline)):
+                return await anext(self._pieces)
+        except TimeoutError:
+            raise TimedOut("idle" if idle_until < self._deadline else "total") from None
+        except (httpx.HTTPError, aiohttp.ClientError, OSError):
+            raise Broken("the connection to the provider broke") from None
+
+
+class Upstream:
+    """Sends requests of dialects to providers."""
+
+    def __init__(
+        self,
+        *,
+        named_urls: Iterable[str] = (),
+        connections_max: int = CONNECTIONS_MAX,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`named_urls` are base URLs that the operator chose: their origins are always allowed."""
+        self._named = frozenset(_origin(url) for url in named_urls)
+        self._answer_bytes_max = answer_bytes_max
+        self._transport = transport or _transport(
+            named_hosts=frozenset(host for _, host, _ in self._named),
+            connections_max=connections_max,
+        )
+        self._urls: dict[str, httpx.URL] = {}
+
+    async def send(self, request: UpstreamRequest, target: Target) -> Answer:
+        """Send and return when the status and headers are there.
+
+        Raises Unreachable (HostRefused), TimedOut or Broken.
+        """
+        timeouts = target.timeouts
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        outgoing = httpx.Request(
+            request.method,
+            self._url(request.url, target.hosts),
+            headers={**request.headers, "accept-encoding": "identity", "user-agent": "keytoll"},
+            content=request.body or None,
+            extensions={"timeout": {"connect": timeouts.connect_s, "pool": timeouts.connect_s}},
+        )
+        try:
+            async with asyncio.timeout_at(start + timeouts.connect_s + timeouts.first_byte_s):
+                response = await self._transport.handle_async_request(outgoing)
+        except TimeoutError:
+            raise TimedOut("first_byte") from None
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+            raise _reason(error) from None
+        return Answer(
+            response,
+            timeouts=timeouts,
+            deadline=start + timeouts.total_s,
+            bytes_max=self._answer_bytes_max,
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()
+
+    def _url(self, url: str, hosts: Sequence[str]) -> httpx.URL:
+        origin = _origin(url)
+        if origin not in self._named and not _allowed(origin, hosts):
+            raise HostRefused("the provider's address is not one that keytoll may call")
+        known = self._urls.get(url)
+        if known is None:
+            if len(self._urls) >= _URLS_KEPT_MAX:
+                self._urls.clear()
+            known = self._urls[url] = httpx.URL(url)
+        return known
+
+
+class _GuardedResolver(AbstractResolver):
+    """Resolves names and refuses those that lead inside, except hosts that were named."""
+
+    def __init__(self, inner: AbstractResolver, named_hosts: frozenset[str]) -> None:
+        self._inner = inner
+        self._named_hosts = named_hosts
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        if host.lower() not in self._named_hosts:
+            # One bad address spoils the name: whoever answers so may answer anything.
+            for result in found:
+                if not public_address(result["host"]):
+                    raise OSError("the name leads to an address that is not public")
+        return found
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+def public_address(text: str) -> bool:
+    """True if the address is on the public internet, also when wrapped in an IPv6 one."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return public_address(str(inner))
+        if address.teredo is not None or address.is_site_local:
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def host_allowed(host: str, patterns: Sequence[str]) -> bool:
+    """True if the host is in the list; `*.suffix` stands for exactly one label before it."""
+    for pattern in patterns:
+        if pattern.startswith("*."):
+            label, _, rest = host.partition(".")
+            if label and rest == pattern[2:]:
+                return True
+        elif host == pattern:
+            return True
+    return False
+
+
+_Origin = tuple[str, str, int]
+
+
+def _origin(url: str) -> _Origin:
+    """Scheme, host and port; refuses what could be read in two ways."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise HostRefused("the provider's address is not a URL") from None
+    if parts.scheme not in ("https", "http") or not host or "@" in parts.netloc or "\\" in url:
+        raise HostRefused("the provider's address is not a plain https URL")
+    return parts.scheme, host.lower(), port or (443 if parts.scheme == "https" else 80)
+
+
+def _allowed(origin: _Origin, hosts: Sequence[str]) -> bool:
+    scheme, host, port = origin
+    return scheme == "https" and port == 443 and host_allowed(host, hosts)
+
+
+def _transport(*, named_hosts: frozenset[str], connections_max: int) -> AiohttpTransport:
+    context = httpx.create_ssl_context()
+
+    def session() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=_GuardedResolver(aiohttp.ThreadedResolver(), named_hosts),
+                ssl=context,
+                limit=connections_max,
+                keepalive_timeout=KEEP_ALIVE_S,
+                ttl_dns_cache=DNS_CACHE_S,
+            ),
+            # A provider's cookies must never reach another customer's request.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            max_line_size=HEADER_BYTES_MAX,
+            max_field_size=HEADER_BYTES_MAX,
+        )
+
+    return AiohttpTransport(verify=context, client=session)
+
+
+def _reason(error: Exception) -> TransportError:
+    """What went wrong before the status line. httpx's names mislead here, so look at the cause."""
+    cause = error.__cause__ if isinstance(error, httpx.HTTPError) else error
+    if isinstance(cause, aiohttp.ConnectionTimeoutError) or (
+        cause is None and isinstance(error, httpx.ConnectTimeout)
+    ):
+        return TimedOut("connect")
+    if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.InvalidURL) or (
+        cause is None and isinstance(error, httpx.ConnectError | httpx.UnsupportedProtocol)
+    ):
+        return Unreachable("the provider could not be reached")
+    if isinstance(cause, TimeoutError) or isinstance(error, httpx.ReadTimeout):
+        return TimedOut("first_byte")
+    return Broken("the connection to the provider broke before it answered")
+
+
+def _headers(response: httpx.Response) -> Mapping[str, str]:
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1")
+        for name, value in response.headers.raw
+    }
+
+
+def _stream(response: httpx.Response) -> httpx.AsyncByteStream:
+    stream = response.stream
+    if not isinstance(stream, httpx.AsyncByteStream):
+        raise TypeError("an upstream transport must give an asynchronous stream")
+    return stream
+
+
+class _Inflater:
+    """Undoes a compression that was not asked for, within the size limit."""
+
+    def __init__(self, window_bits: int) -> None:
+        self._inflate = zlib.decompressobj(window_bits)
+
+    def decode(self, data: bytes, bytes_max: int) -> bytes:
+        try:
+            found = self._inflate.decompress(data, max(bytes_max, 0) + 1)
+        except zlib.error:
+            raise Broken("the provider's answer cannot be decompressed") from None
+        if self._inflate.unconsumed_tail:
+            raise Broken("the provider's answer is too large")
+        return found
+
+
+def _decoder(encoding: str) -> _Inflater | None:
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        return None
+    if name in ("gzip", "x-gzip", "deflate"):
+        return _Inflater(zlib.MAX_WBITS | 32)
+    # Refused when the body is read, so that the status is still known.
+    return _Unknown()
+
+
+class _Unknown(_Inflater):
+    """A compression that we did not offer to understand."""
+
+    def __init__(self) -> None:
+        super().__init__(zlib.MAX_WBITS)
+
+    def decode(self, data: bytes, bytes_max: int) -> bytes:
+        raise Broken("the provider's answer is compressed in an unknown way")
