@@ -260,9 +260,7 @@ class Account(Aggregate):
             raise BadValue("rate must be 0 to 1: 0.05 is five per cent", param="rate")
         if self.markups and effective_from < now - BACKDATING_MAX:
             raise BadValue("a changed rate cannot begin in the past", param="from")
-        self._apply_markup_agreed(
-            rate=text_of(value), effective_from=instant_text(effective_from)
-        )
+        self._apply_markup_agreed(rate=text_of(value), effective_from=instant_text(effective_from))
 
     @event(MarkupAgreed)
     def _apply_markup_agreed(self, rate: str, effective_from: str) -> None:
@@ -313,9 +311,7 @@ class Account(Aggregate):
     def carry_remainder(self, *, invoice_id: str, sandbox: bool, amount: str) -> None:
         """What rounding left over from an invoice, to be added to the next one of its kind."""
         value = decimal_of(amount, places=24, what="amount")
-        self._apply_remainder_carried(
-            invoice_id=invoice_id, sandbox=sandbox, amount=text_of(value)
-        )
+        self._apply_remainder_carried(invoice_id=invoice_id, sandbox=sandbox, amount=text_of(value))
 
     @event(RemainderCarried)
     def _apply_remainder_carried(self, invoice_id: str, sandbox: bool, amount: str) -> None:

@@ -47,9 +47,7 @@ class Repository:
         After an exception the aggregates are of no more use: load them again.
         """
         events = [
-            cast("Event", event)
-            for aggregate in aggregates
-            for event in aggregate.collect_events()
+            cast("Event", event) for aggregate in aggregates for event in aggregate.collect_events()
         ]
         if not events:
             return ()

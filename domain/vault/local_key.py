@@ -27,9 +27,7 @@ class LoadedKey:
     created: bool
 
 
-def load_master_key(
-    *, value: Secret | None, file: Path, data: Path, may_create: bool
-) -> LoadedKey:
+def load_master_key(*, value: Secret | None, file: Path, data: Path, may_create: bool) -> LoadedKey:
     """The master key: `value` if given, else from `file`, which is made if it `may_create`.
 
     `may_create` has to be false as soon as a vault exists: a fresh key would open nothing in it.

@@ -40,9 +40,7 @@ class Shelf(Protocol):
 class SealedVault:
     """The vault of `port.py`: seals with the current master key, opens with older ones too."""
 
-    def __init__(
-        self, shelf: Shelf, master: MasterKey, *, older: Sequence[MasterKey] = ()
-    ) -> None:
+    def __init__(self, shelf: Shelf, master: MasterKey, *, older: Sequence[MasterKey] = ()) -> None:
         self._shelf = shelf
         self._master = master
         self._masters = {key.key_id: key for key in (*older, master)}
@@ -117,5 +115,3 @@ class SealedVault:
                 f"the vault was sealed under master key {sealed.key_id},"
                 f" but the one given is {self._master.key_id}"
             ) from None
-
-

@@ -116,9 +116,7 @@ class SqliteShelf:
                 raise VaultUnavailable(f"the vault's file failed: {type(error).__name__}") from None
 
 
-def sqlite_vault(
-    path: Path, master: MasterKey, *, older: Sequence[MasterKey] = ()
-) -> SealedVault:
+def sqlite_vault(path: Path, master: MasterKey, *, older: Sequence[MasterKey] = ()) -> SealedVault:
     """Open the vault, or make an empty one. Raises UnsafeSetup for the wrong master key."""
     shelf = SqliteShelf(path)
     try:
