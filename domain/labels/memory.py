@@ -1,0 +1,30 @@
+"""Labels that last as long as the process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+
+
+class MemoryLabels:
+    """A dictionary for each id. What `get` gave is never changed afterwards."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._fields: dict[str, dict[str, str]] = {}
+
+    def get(self, public_id: str) -> Mapping[str, str]:
+        return self._fields.get(public_id, {})
+
+    def set(self, public_id: str, field: str, value: str | None) -> None:
+        with self._lock:
+            fields = {k: v for k, v in self._fields.get(public_id, {}).items() if k != field}
+            if value is not None:
+                fields[field] = value
+            if fields:
+                self._fields[public_id] = fields
+            else:
+                self._fields.pop(public_id, None)
+
+    def close(self) -> None:
+        """Nothing is held outside the process."""

@@ -1,0 +1,72 @@
+"""Names, labels and default tags: text that people may change or take back at any time.
+
+None of it is in the event log, which keeps everything for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from domain.errors import BadValue
+
+LABEL: Final = "label"
+"""What a person calls a credential, an API key or an account."""
+DEFAULT_TAGS: Final = "default_tags"
+"""The tags of an account's calls that bring none of their own: a JSON object."""
+
+LABEL_CHARS_MAX: Final = 100
+TAGS_MAX: Final = 8
+_TAG: Final = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
+
+
+class Labels(Protocol):
+    """A few texts for each public id. Any thread may call anything."""
+
+    def get(self, public_id: str) -> Mapping[str, str]:
+        """All fields of one id; empty if there are none."""
+
+    def set(self, public_id: str, field: str, value: str | None) -> None:
+        """Write a field durably; None removes it."""
+
+    def close(self) -> None:
+        """Release the file."""
+
+
+def checked_label(text: str | None, *, param: str) -> str | None:
+    """A name for people: one printable line; empty is none. Raises BadValue."""
+    if text is None or not text.strip():
+        return None
+    if len(text) > LABEL_CHARS_MAX or not text.isprintable():
+        raise BadValue(
+            f"{param} must be one line of at most {LABEL_CHARS_MAX} characters", param=param
+        )
+    return text.strip()
+
+
+def checked_tags(tags: Mapping[str, str], *, param: str) -> dict[str, str]:
+    """Tags as a call may carry them. Raises BadValue."""
+    if len(tags) > TAGS_MAX:
+        raise BadValue(f"{param} may have at most {TAGS_MAX} tags", param=param)
+    for name, value in tags.items():
+        if not _TAG.fullmatch(name) or not _TAG.fullmatch(value):
+            raise BadValue(
+                f"{param}: names and values have 1 to 64 characters of A-Z a-z 0-9 . _ : / -",
+                param=param,
+            )
+    return dict(tags)
+
+
+def default_tags(labels: Labels, account_id: str) -> dict[str, str]:
+    """The account's default tags."""
+    stored: dict[str, str] = json.loads(labels.get(account_id).get(DEFAULT_TAGS, "{}"))
+    return stored
+
+
+def set_default_tags(labels: Labels, account_id: str, tags: Mapping[str, str]) -> None:
+    """Replace the account's default tags. Raises BadValue."""
+    checked = checked_tags(tags, param="default_tags")
+    text = json.dumps(checked, sort_keys=True) if checked else None
+    labels.set(account_id, DEFAULT_TAGS, text)
