@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ import orjson
 
 from domain.errors import UnsafeSetup
 from pricing.book import Books, Entries, PriceBook
+from pricing.names import Names
 
 DATA: Final = Path(__file__).parent / "data" / "prices"
 
@@ -39,3 +41,8 @@ def shipped_book(folder: Path = DATA) -> PriceBook:
 def shipped_books(folder: Path = DATA) -> Books:
     """The book of this program and, on demand, every earlier one."""
     return Books(shipped_book(folder))
+
+
+def shipped_names(path: Path = DATA.parent / "aliases.toml") -> Names:
+    """The rules for canonical names, with our aliases."""
+    return Names(tomllib.loads(path.read_text("utf-8")))

@@ -1,0 +1,73 @@
+"""Canonical names: the many spellings of one model give one key (PRICES.md 2).
+
+Used when entries are written into the book, and for books made of bare rows. A shipped book does
+not ask these rules: what resolves in it is what it has `name` entries for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+_SERVICE_CLASS: Final = frozenset({"batch", "flex", "priority", "fast"})
+"""Variants after a colon that are sold at another service class: models of their own."""
+_VENDORS: Final = (
+    "ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot|moonshotai|nvidia"
+    "|openai|qwen|writer|zai"
+)
+_BEDROCK: Final = re.compile(
+    rf"^(?:(?:us-gov|global|apac|us|eu|jp|au|ca|sa)\.)?(?:{_VENDORS})\.(?=[a-z])"
+)
+_BEDROCK_VERSION: Final = re.compile(r"-v\d+(?::\d+(?::\d+k)?)?$|:\d+$")
+_DATE: Final = re.compile(r"[-@]20\d{2}-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01])(?=$|[-:])")
+_POINT: Final = re.compile(r"(?<![\d.])(\d)[-p](\d)(?![\d.]|[bmkx])")
+_FREE: Final = re.compile(r"[-_]free$")
+_SERVING: Final = re.compile(r"-(?:tee|fp8|fp4|nvfp4|bf16|awq|int4|maas|versatile)$")
+_TUNING: Final = re.compile(r"-(?:instruct|it)$")
+_OPEN_SERVING: Final = re.compile(r"-(?:turbo|instant|lite)$")
+_OPEN_FAMILIES: Final = re.compile(
+    r"^(?:llama|qwen|deepseek|mixtral|mistral|gemma|glm|kimi|gpt-oss|minimax|phi|nemotron)"
+)
+_VERSION_LETTER: Final = re.compile(r"(?<=-)v(?=\d)")
+
+
+class Names:
+    """The rules, with the reviewed list of aliases that no rule can find."""
+
+    def __init__(self, aliases: Mapping[str, str]) -> None:
+        self._aliases = aliases
+
+    def key(self, model: str) -> str:
+        """The canonical name of a model id, whoever spells it."""
+        name, variant = _bare(model.strip().lower())
+        name = self._aliases.get(name, name)
+        name = _trimmed(name)
+        name = self._aliases.get(name, name)
+        return f"{name}:{variant}" if variant in _SERVICE_CLASS else name
+
+
+def _bare(name: str) -> tuple[str, str]:
+    """Without what says who serves it and where: ARN, geography, account, organisation."""
+    if name.startswith("arn:"):
+        name = name.rsplit("/", 1)[-1]
+    name = name.rsplit("/", 1)[-1]
+    if _BEDROCK.match(name):
+        return _BEDROCK_VERSION.sub("", _BEDROCK.sub("", name)), ""
+    name, _, variant = name.partition(":")
+    return name, variant
+
+
+def _trimmed(name: str) -> str:
+    """Without date, serving suffixes and tuning; version numbers with a point."""
+    name = _DATE.sub("", name)
+    name = _POINT.sub(r"\1.\2", _VERSION_LETTER.sub("", name))
+    name = re.sub(r"^meta-(?=llama)", "", name)
+    name = re.sub(r"^llama(?=\d)", "llama-", name)
+    before = None
+    while before != name:
+        before = name
+        name = _TUNING.sub("", _SERVING.sub("", _FREE.sub("", name)))
+        if _OPEN_FAMILIES.match(name):
+            name = _OPEN_SERVING.sub("", name)
+    return name
