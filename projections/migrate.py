@@ -59,7 +59,7 @@ class Migration:
 
 def migrations(folder: Path = SCHEMA) -> Sequence[Migration]:
     """All files of the schema, by number; the numbers are 1, 2, 3, …"""
-    found = []
+    found: list[Migration] = []
     for path in sorted(folder.glob("*.sql")):
         match = _NAME.fullmatch(path.name)
         if match is None or int(match[1]) != len(found) + 1:
@@ -113,10 +113,7 @@ def record(store: ProjectionStore, generation: int, state: str) -> None:
 def migrate(store: ProjectionStore) -> None:
     """Run the files that the database has not seen. Raises SchemaTooNew if they do not agree."""
     store.command(_MIGRATIONS_TABLE)
-    done = {
-        number: sha256
-        for number, sha256 in store.query("SELECT number, sha256 FROM $db.migrations FINAL")
-    }
+    done: dict[int, str] = dict(store.query("SELECT number, sha256 FROM $db.migrations FINAL"))
     known = migrations()
     if len(done) > len(known):
         raise SchemaTooNew("the projections were made by a newer program: rebuild them, or update")
@@ -154,9 +151,7 @@ def next_generation(store: ProjectionStore) -> int:
 
 
 def _generations(store: ProjectionStore) -> dict[int, str]:
-    return {
-        number: state
-        for number, state in store.query(
-            "SELECT generation, state FROM keytoll.generations FINAL ORDER BY generation"
-        )
-    }
+    rows = store.query(
+        "SELECT generation, state FROM keytoll.generations FINAL ORDER BY generation"
+    )
+    return dict(rows)
