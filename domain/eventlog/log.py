@@ -26,6 +26,7 @@ class StoredLog:
         self._store = store
         self._store_id = store_id
         self._writer = Writer(store, store_id=store_id, clock=clock)
+        self._closed = False
 
     @property
     def store_id(self) -> str:
@@ -66,22 +67,33 @@ class StoredLog:
         return self._append_own(make)
 
     def stream(self, originator_id: UUID) -> Sequence[Recorded]:
-        return _available(lambda: self._store.stream(originator_id))
+        return self._available(lambda: self._store.stream(originator_id))
 
     def read(
         self, *, after: int, limit: int, streams: Collection[str] | None = None
     ) -> Sequence[Recorded]:
-        return _available(lambda: self._store.read(after=after, limit=limit, streams=streams))
+        if streams is not None and not streams:
+            return []
+        return self._available(lambda: self._store.read(after=after, limit=limit, streams=streams))
 
     def open_requests(self) -> Sequence[UUID]:
-        return _available(self._store.open_requests)
+        return self._available(self._store.open_requests)
 
     def head(self) -> int:
         return self._writer.head
 
     def close(self) -> None:
         self._writer.close()
+        self._closed = True
         self._store.close()
+
+    def _available(self, read: Callable[[], T]) -> T:
+        if self._closed:
+            raise StoreUnavailable("the event log is closed")
+        try:
+            return read()
+        except StoreFailure as error:
+            raise StoreUnavailable(f"the event log cannot be read: {error}") from error
 
     def _append_own(self, make: MakeEvent) -> Future[Recorded]:
         group: Future[tuple[Recorded, ...]] = Future()
@@ -107,10 +119,3 @@ def _encode_all(events: Sequence[Event], account_id: str | None) -> list[Encoded
     if any(event.topic.startswith("store.") for event in encoded):
         raise BadValue("events of the store itself are appended by `opened` and `seal`")
     return encoded
-
-
-def _available(read: Callable[[], T]) -> T:
-    try:
-        return read()
-    except StoreFailure as error:
-        raise StoreUnavailable(f"the event log cannot be read: {error}") from error

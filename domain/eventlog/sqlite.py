@@ -162,15 +162,7 @@ class SQLiteStore:
             )
             _check_dense(found, after)
         else:
-            marks = ",".join("?" * len(streams))
-            table = _JOINED
-            where = f"WHERE l.seq > ? AND l.stream IN ({marks})"
-            if REQUEST not in streams:
-                table = _JOINED.replace("lines l", "lines l INDEXED BY lines_but_requests")
-                where += " AND l.stream <> 'request'"
-            found = self._select(
-                f"{_COLUMNS}{table}{where} ORDER BY l.seq LIMIT ?", after, *streams, limit
-            )
+            found = self._select(streams_query(streams), after, *streams, limit)
         return [_recorded(row) for row in found]
 
     def open_requests(self) -> Sequence[UUID]:
@@ -203,6 +195,16 @@ class SQLiteStore:
             cursor.execute(statement, values)
             rows: list[Any] = cursor.fetchall()
             return rows
+
+
+def streams_query(streams: Collection[str]) -> str:
+    """Lines of some streams after a seq, by seq; without requests it reads only the index."""
+    table = _JOINED
+    where = f"WHERE l.seq > ? AND l.stream IN ({','.join('?' * len(streams))})"
+    if REQUEST not in streams:
+        table = _JOINED.replace("lines l", "lines l INDEXED BY lines_but_requests")
+        where += " AND l.stream <> 'request'"
+    return f"{_COLUMNS}{table}{where} ORDER BY l.seq LIMIT ?"
 
 
 class _LineRecorder(SQLiteApplicationRecorder):
@@ -306,7 +308,7 @@ def _recorded(row: Any) -> Recorded:
     seq, line = row["seq"], row["state"]
     if seq is None or line is None:
         raise CorruptLog(f"the event of seq {seq} is missing" if seq else "a line has no seq")
-    if leaf_hash(line) != row["hash"]:
+    if type(line) is not bytes or leaf_hash(line) != row["hash"]:
         raise CorruptLog(f"the bytes of seq {seq} are not those that were hashed")
     try:
         fields = read_line(line)
