@@ -12,11 +12,12 @@ import asyncio
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import tiktoken
 
 from api.chat.encodings import EncodingName, ranks
+from api.chat.prompt_text import ToolForm, prompt_texts
 from domain.events.base import JsonObject
 
 THREAD_CHARS: Final = 20_000
@@ -32,18 +33,12 @@ _PATTERNS: Final[dict[EncodingName, str]] = {
         r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+"
         r"| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
     ),
-    "o200k_base": "|".join(
-        (
-            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*"
-            r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
-            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+"
-            r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
-            r"\p{N}{1,3}",
-            r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
-            r"\s*[\r\n]+",
-            r"\s+(?!\S)",
-            r"\s+",
-        )
+    "o200k_base": (
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*"
+        r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+        r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+"
+        r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+        r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     ),
 }
 """How each encoding splits a text before merging (tiktoken's own definition, see NOTICE)."""
@@ -54,35 +49,42 @@ _BEFORE_SPACE: Final = re.compile(r"(?<=\S) ")
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Models that share a tokenizer, more or less."""
+    """Models that share a tokenizer, more or less, and the form in which they get to see tools."""
 
     name: str
     pattern: re.Pattern[str]
-    encoding: EncodingName
     per_mille: int
     """Of tiktoken's count: what is left of it in the estimate."""
+    tools: ToolForm
+    encoding: EncodingName
 
 
-def _family(name: str, pattern: str, per_mille: int, encoding: EncodingName) -> Family:
-    return Family(name, re.compile(pattern, re.IGNORECASE), encoding, per_mille)
+def _family(
+    name: str,
+    pattern: str,
+    per_mille: int,
+    *,
+    tools: ToolForm,
+    encoding: EncodingName = "o200k_base",
+) -> Family:
+    return Family(name, re.compile(pattern, re.IGNORECASE), per_mille, tools, encoding)
 
 
+_CL100K: Final = r"gpt-3\.5|gpt-35|gpt-4(?![.o\d])(?!-(5|o))|davinci-002|babbage-002"
 FAMILIES: Final = (
-    _family("gpt-oss", r"gpt-oss", 950, "o200k_base"),
-    _family(
-        "gpt-cl100k",
-        r"gpt-3\.5|gpt-35|gpt-4(?![.o\d])(?!-5)|davinci-002|babbage-002",
-        980,
-        "cl100k_base",
-    ),
-    _family("gpt", r"gpt|(^|[/.])o[1-9]|codex", 980, "o200k_base"),
-    _family("claude", r"claude", 1000, "o200k_base"),
-    _family("gemini", r"gemini|gemma", 900, "o200k_base"),
-    _family("llama", r"llama", 900, "o200k_base"),
-    _family("deepseek", r"deepseek", 900, "o200k_base"),
+    _family("gpt-oss", r"gpt-oss", 990, tools="signature"),
+    _family("gpt-cl100k", _CL100K, 990, tools="signature", encoding="cl100k_base"),
+    _family("gpt", r"gpt|(^|[/.])o[1-9]|codex", 990, tools="signature"),
+    _family("claude", r"claude", 1000, tools="json"),
+    _family("gemini", r"gemini|gemma", 900, tools="names"),
+    _family("deepseek", r"deepseek", 980, tools="signature"),
+    _family("nova", r"nova-", 900, tools="names"),
+    _family("llama", r"llama", 850, tools="signature"),
+    _family("open", r"qwen|glm-|kimi|grok|mistral|mixtral|command-", 900, tools="names"),
 )
-OTHER: Final = _family("other", r"", 800, "o200k_base")
-"""A model that no family knows: the factor is the smallest that any known tokenizer needs."""
+"""The first that fits counts. bench/estimate.py shows what each factor does on recorded pairs."""
+OTHER: Final = _family("other", r"", 750, tools="names")
+"""A model that no family knows gets the smallest factor that any known tokenizer needs."""
 
 
 class Estimator:
@@ -112,13 +114,17 @@ class Estimator:
     def estimate(self, texts: Iterable[str], model: str) -> int:
         """What the provider would have reported for these texts, or somewhat less."""
         counted = sum(self.count(text, model) for text in texts)
-        return counted * family_of(model).per_mille // 1000
+        return (counted * family_of(model).per_mille + 500) // 1000
 
     async def estimate_async(self, texts: Sequence[str], model: str) -> int:
         """The same; long texts do not hold up the event loop."""
         if sum(map(len, texts)) <= THREAD_CHARS:
             return self.estimate(texts, model)
         return await asyncio.to_thread(self.estimate, texts, model)
+
+    async def estimate_prompt_async(self, body: JsonObject, model: str) -> int:
+        """The same for all text of a chat completion's request."""
+        return await self.estimate_async(prompt_texts(body, family_of(model).tools), model)
 
     def method(self, model: str, counted: Sequence[str]) -> JsonObject:
         """The `method` of UsageEstimated: how anybody can reckon the estimate again."""
@@ -136,17 +142,6 @@ def family_of(model: str) -> Family:
     return next((family for family in FAMILIES if family.pattern.search(model)), OTHER)
 
 
-def prompt_texts(body: JsonObject) -> list[str]:
-    """All text of a chat completion's request: messages, tool calls and results, tools."""
-    texts: list[str] = []
-    for message in _objects(body.get("messages")):
-        texts.extend(_content_texts(message.get("content")))
-        texts.extend(_call_texts(message.get("tool_calls")))
-    for tool in _objects(body.get("tools")):
-        texts.extend(_tool_texts(tool.get("function")))
-    return texts
-
-
 def _encoding(name: EncodingName) -> tiktoken.Encoding:
     return tiktoken.Encoding(
         name, pat_str=_PATTERNS[name], mergeable_ranks=ranks(name), special_tokens={}
@@ -162,44 +157,3 @@ def _blocks(text: str) -> Iterator[tuple[str, bool]]:
         yield text[start : spaces[-1] if spaces else end], not spaces
         start = spaces[-1] if spaces else end
     yield text[start:], False
-
-
-def _objects(value: object) -> Iterator[dict[str, Any]]:
-    if isinstance(value, list):
-        yield from (item for item in value if isinstance(item, dict))
-
-
-def _strings(*values: object) -> Iterator[str]:
-    yield from (value for value in values if isinstance(value, str))
-
-
-def _content_texts(content: object) -> Iterator[str]:
-    yield from _strings(content)
-    for part in _objects(content):
-        yield from _strings(part.get("text"), part.get("refusal"))
-
-
-def _call_texts(calls: object) -> Iterator[str]:
-    for call in _objects(calls):
-        function = call.get("function")
-        if isinstance(function, dict):
-            yield from _strings(function.get("name"), function.get("arguments"))
-
-
-def _tool_texts(function: object) -> Iterator[str]:
-    if isinstance(function, dict):
-        yield from _strings(function.get("name"), function.get("description"))
-        yield from _schema_texts(function.get("parameters"), depth=0)
-
-
-def _schema_texts(schema: object, depth: int) -> Iterator[str]:
-    """Names and descriptions of a JSON Schema; its punctuation and keywords are left out."""
-    if not isinstance(schema, dict) or depth > 16:
-        return
-    yield from _strings(schema.get("description"))
-    properties = schema.get("properties")
-    if isinstance(properties, dict):
-        for name, inner in properties.items():
-            yield name
-            yield from _schema_texts(inner, depth + 1)
-    yield from _schema_texts(schema.get("items"), depth + 1)
