@@ -107,7 +107,7 @@ def _thoughts(node: object, *, inside: bool) -> Iterator[str]:
         elif value and (here or name in _REASONING) and name in {"text", *_REASONING}:
             yield value
         else:
-            yield from re.findall(r"<think>.*?</think>", value, re.DOTALL)
+            yield from re.findall(r"<think>.*?(?:</think>|\Z)", value, re.DOTALL)
 
 
 def _functions(tools: object) -> Iterator[JsonObject]:

@@ -71,10 +71,10 @@ def _schema_names(schema: object, depth: int) -> Iterator[str]:
 
 def _signature(function: Mapping[str, Any]) -> str:
     """One function type, each parameter on a line with its description above it."""
-    lines = [f"// {text}" for text in _strings(function.get("description"))]
+    lines = [f"// {text}" for text in _strings(function.get("description")) if text]
     parameters = _parameters(function.get("parameters"), depth=0)
     inside = f"(_: {{\n{parameters}}})" if parameters else "()"
-    lines.append(f"type {function.get('name')} = {inside} => any;\n")
+    lines.append(f"type {function.get('name')} = {inside} => any;")
     return "\n".join(lines)
 
 
@@ -86,7 +86,7 @@ def _parameters(schema: object, depth: int) -> str:
     lines: list[str] = []
     for name, inner in _member(schema, "properties").items():
         if isinstance(inner, dict):
-            lines.extend(f"// {text}" for text in _strings(inner.get("description")))
+            lines.extend(f"// {text}" for text in _strings(inner.get("description")) if text)
         lines.append(f"{name}{'' if name in always else '?'}: {_type(inner, depth + 1)},")
     return "".join(f"{line}\n" for line in lines)
 
