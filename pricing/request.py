@@ -124,8 +124,8 @@ def _common(main: Rating, priced: Sequence[Rating]) -> Reference:
     """The main model's reference, or the first part's, with the rows of all parts."""
     references = [part.reference for part in priced if part.reference is not None]
     first = main.reference or references[0]
-    rows = _once(row for reference in references for row in reference.price_rows)
-    return Reference(first.rule, first.provider, first.model, rows)
+    rows = {row for reference in references for row in reference.price_rows}
+    return Reference(first.rule, first.provider, first.model, tuple(sorted(rows)))
 
 
 def _once(items: Iterable[str]) -> tuple[str, ...]:

@@ -1,0 +1,147 @@
+"""`keytoll rate`: one record in, what it costs out (API.md 7). For people and for checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from domain.clock import parse_instant
+from domain.errors import BadValue
+from domain.events.base import JsonObject
+from domain.money import text_of
+from domain.usage import Usage
+from pricing.book import KINDS, PriceBook, book_of
+from pricing.cost import Component
+from pricing.fee import fee, markup_rate
+from pricing.names import Names
+from pricing.paid_version import setting_of
+from pricing.rate import Call, rate
+from pricing.receipt import amounts, candidate_of
+from pricing.row import CONDITIONS, Conditions
+
+Normalise = Mapping[str, Callable[[JsonObject], dict[str, int]]]
+"""api_flavor → the function that turns a provider's usage object into units of API.md 7."""
+
+USUAL_MARKUP: Final = "0.05"
+_CONTEXT: Final = frozenset({*CONDITIONS, "deployment_model"})
+
+
+def rate_record(
+    record: JsonObject,
+    book: PriceBook,
+    *,
+    names: Names,
+    normalise: Normalise,
+    reference: str = "same-provider-first",
+    at: datetime | None = None,
+) -> JsonObject:
+    """Rate one record; `at` stands in where it has no instant. Raises BadValue, naming the field.
+
+    `key_plan` is accepted and changes nothing: a paid price at the provider is the reference,
+    whatever the plan of the key (PRICES.md).
+    """
+    if not isinstance(record, dict):
+        raise BadValue("a record is a JSON object")
+    if record.get("price_book") is not None:
+        book = _book(record["price_book"], names)
+    context = _context(record)
+    call = Call(
+        provider=_text(record, "provider"),
+        models=_models(record, context),
+        at=_instant(record, at),
+        usage=_usage(record, normalise),
+        conditions=Conditions.of(context),
+        provider_cost=_object(record, "provider_cost"),
+    )
+    agreed = markup_rate(record.get("markup_rate", USUAL_MARKUP))
+    rating = rate(call, book, reference=setting_of(record.get("reference_setting", reference)))
+    result = amounts(rating)
+    result["fee_usd"] = None if rating.at_cost is None else str(fee(rating.at_cost, agreed))
+    result["model"] = rating.model
+    result["components"] = [_component(each) for each in rating.components]
+    result["candidates"] = [candidate_of(each) for each in rating.candidates]
+    result["price_book"] = book.hash
+    return result
+
+
+def _book(rows: Any, names: Names) -> PriceBook:
+    """A book of the record's own rows, whose models are named by rule. Every row is checked."""
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise BadValue("price_book must be a list of rows", param="price_book")
+    try:
+        book = book_of(rows, key=names.key)
+    except (KeyError, TypeError) as error:
+        raise BadValue(f"price_book has an entry without {error}", param="price_book") from None
+    for row in rows:
+        if not any(isinstance(row.get(kind), dict) for kind in KINDS):
+            book.rows_of(row["provider"], row["model"])
+    return book
+
+
+def _component(component: Component) -> JsonObject:
+    return {
+        "unit": component.unit,
+        "count": component.count,
+        "price_name": component.price_name,
+        "price": text_of(component.price),
+        "amount_usd": str(component.amount),
+        "price_row": component.row,
+    }
+
+
+def _models(record: JsonObject, context: JsonObject) -> list[str]:
+    asked = _text(record, "model")
+    served = record.get("response_model")
+    if served is not None and not isinstance(served, str):
+        raise BadValue("response_model must be text", param="response_model")
+    names = (served, context.get("deployment_model"), asked)
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _context(record: JsonObject) -> JsonObject:
+    """A misspelt condition would quietly give the standard price, so it is refused."""
+    context = _object(record, "context") or {}
+    for name, value in context.items():
+        if name not in _CONTEXT:
+            raise BadValue(f"context has no field {name[:40]!r}", param=f"context.{name}")
+        if value is not None and not isinstance(value, bool if name == "batch" else str):
+            raise BadValue(f"context.{name} has the wrong type", param=f"context.{name}")
+    return context
+
+
+def _usage(record: JsonObject, normalise: Normalise) -> Usage:
+    usage = _object(record, "usage")
+    if usage is not None:
+        return {unit: count for unit, count in usage.items() if count is not None}
+    raw = _object(record, "raw_usage")
+    if raw is None:
+        raise BadValue("a record needs usage, or raw_usage and api_flavor", param="usage")
+    flavor = _text(record, "api_flavor")
+    if flavor not in normalise:
+        known = ", ".join(sorted(normalise))
+        raise BadValue(f"api_flavor must be one of {known}", param="api_flavor")
+    return normalise[flavor](raw)
+
+
+def _instant(record: JsonObject, otherwise: datetime | None) -> datetime:
+    text = record.get("at")
+    if text is None and otherwise is not None:
+        return otherwise
+    if not isinstance(text, str):
+        raise BadValue("at must be an instant such as 2026-11-01T00:00:00Z", param="at")
+    return parse_instant(text, param="at")
+
+
+def _text(record: JsonObject, name: str) -> str:
+    value = record.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadValue(f"{name} must be text", param=name)
+    return value
+
+
+def _object(record: JsonObject, name: str) -> JsonObject | None:
+    value = record.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise BadValue(f"{name} must be an object", param=name)
+    return value
