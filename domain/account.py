@@ -76,7 +76,7 @@ class Routing:
     """Slugs in the order to try; those not named follow in the order of the credentials."""
     fallbacks: bool = False
     """Another credential may be tried before the first byte, if the request allows it too."""
-    on_disconnect: str | None = None
+    on_disconnect: OnDisconnect | None = None
     """`cancel`, `drain`, or what suits the provider."""
 
 
@@ -304,7 +304,7 @@ class Account(Aggregate):
 
     @event(RoutingPreferred)
     def _apply_routing_preferred(
-        self, providers: list[str], fallbacks: bool, on_disconnect: str | None
+        self, providers: list[str], fallbacks: bool, on_disconnect: OnDisconnect | None
     ) -> None:
         self.routing = Routing(tuple(providers), fallbacks, on_disconnect)
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import ClassVar, Final, Literal, get_args
+from typing import ClassVar, Final, Literal, cast, get_args
 
 from eventsourcing.domain import Aggregate, event
 
@@ -127,17 +127,17 @@ class Credential(Aggregate):
         self.secret_version = secret_version
         self.position = position
         self.models: list[str] | None = None
-        self.checked: str | None = None
+        self.checked: Outcome | None = None
         self.checked_reason: str | None = None
         self.disabled = False
         self.removed = False
 
     @property
-    def status(self) -> str:
+    def status(self) -> Status:
         """What API.md 4 shows: being disabled hides the last check, it does not forget it."""
         return "disabled" if self.disabled else self.checked or "unverified"
 
-    def check(self, outcome: Outcome, reason: str) -> None:
+    def check(self, outcome: str, reason: str) -> None:
         """Note what the provider said about the key. Saying the same again is no event, and a
         key that is known to work is not noted again because it worked in another way."""
         self._must_exist()
@@ -146,10 +146,10 @@ class Credential(Aggregate):
         if not _REASON.fullmatch(reason):
             raise BadValue("reason must be a short code such as invalid_key", param="reason")
         if not known_already(self.checked, self.checked_reason, outcome, reason):
-            self._apply_checked(outcome=outcome, reason=reason)
+            self._apply_checked(outcome=cast("Outcome", outcome), reason=reason)
 
     @event(KeyChecked)
-    def _apply_checked(self, outcome: str, reason: str) -> None:
+    def _apply_checked(self, outcome: Outcome, reason: str) -> None:
         self.checked = outcome
         self.checked_reason = reason
 

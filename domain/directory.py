@@ -9,7 +9,7 @@ from typing import Final
 
 from domain.account import Account, Markup, Routing, markup_rate_at
 from domain.clock import instant_text
-from domain.credential import Credential
+from domain.credential import Credential, Outcome, Status
 from domain.eventlog.port import EventLog, Recorded
 from domain.ids import public_id
 from domain.repository import applied
@@ -61,11 +61,10 @@ class CredentialView:
     account_id: str
     provider: str
     key_suffix: str
-    status: str
-    """unverified, verified, rejected, indeterminate or disabled."""
+    status: Status
     status_reason: str | None
     """Why the last check ended as it did."""
-    checked: str | None
+    checked: Outcome | None
     """The outcome of the last check, also while the credential is disabled."""
     position: int
     """Orders the account's credentials; the lower is tried first."""
@@ -88,6 +87,7 @@ class Directory:
         self._credential_aggregates: dict[str, Credential] = {}
         self._accounts: dict[str, AccountView] = {}
         self._api_keys: dict[str, ApiKeyView] = {}
+        self._api_keys_by_id: dict[str, ApiKeyView] = {}
         self._keys_of: dict[str, tuple[ApiKeyView, ...]] = {}
         self._credentials: dict[str, CredentialView] = {}
         self._credentials_of: dict[str, tuple[CredentialView, ...]] = {}
@@ -109,6 +109,10 @@ class Directory:
     def api_key(self, secret_sha256: str) -> ApiKeyView | None:
         """The API key whose secret has this SHA-256 (hex), revoked ones included."""
         return self._api_keys.get(secret_sha256)
+
+    def api_key_by_id(self, key_id: str) -> ApiKeyView | None:
+        """The API key with this public id, revoked ones included."""
+        return self._api_keys_by_id.get(key_id)
 
     def api_keys(self, account_id: str) -> tuple[ApiKeyView, ...]:
         """The account's API keys in the order of issue, revoked ones included."""
@@ -167,6 +171,7 @@ class Directory:
             )
             views.append(view)
             self._api_keys[key.secret_sha256] = view
+            self._api_keys_by_id[key.key_id] = view
         self._keys_of[account_id] = tuple(views)
 
     def _apply_credential(self, recorded: Recorded) -> None:

@@ -23,7 +23,6 @@ from domain.clock import Clock
 from domain.credential import (
     Credential,
     CredentialNotFound,
-    Outcome,
     checked_models,
     known_already,
     secret_of,
@@ -33,7 +32,7 @@ from domain.errors import BadValue
 from domain.eventlog.port import Conflict, EventLog, StoreUnavailable
 from domain.ids import new_id, parse_id, public_id
 from domain.price_book import PriceBook, price_book_stream
-from domain.repository import Repository
+from domain.repository import Repository, WrongKind
 from domain.secret import Secret
 from domain.vault.port import Vault
 
@@ -220,7 +219,7 @@ class Ledger:
         self,
         account_id: str,
         credential_id: str,
-        outcome: Outcome,
+        outcome: str,
         reason: str,
         *,
         secret_version: int | None = None,
@@ -320,13 +319,19 @@ class Ledger:
         self._decide(attempt)
 
     def _account(self, account_id: str) -> Account:
-        account = self._aggregates.get(Account, parse_id("acc", account_id))
+        try:
+            account = self._aggregates.get(Account, parse_id("acc", account_id))
+        except (BadValue, WrongKind):
+            account = None
         if account is None:
             raise AccountNotFound("there is no such account")
         return account
 
     def _credential(self, account_id: str, credential_id: str) -> Credential:
-        credential = self._aggregates.get(Credential, parse_id("cred", credential_id))
+        try:
+            credential = self._aggregates.get(Credential, parse_id("cred", credential_id))
+        except (BadValue, WrongKind):
+            credential = None
         if credential is None or credential.account_id != account_id or credential.removed:
             raise CredentialNotFound("there is no such credential")
         return credential

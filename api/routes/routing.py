@@ -1,0 +1,70 @@
+"""How an account's calls are routed, and its budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from api.auth import Access, Caller
+from api.errors import ApiError
+from api.routes.schemas import ERRORS, Budgets, Routing, RoutingPreference
+from domain.account import AccountNotFound
+from domain.account import Routing as Preference
+from domain.directory import Directory
+from domain.errors import BadValue
+from domain.ledger import Ledger
+
+
+def router(
+    *, access: Access, directory: Directory, ledger: Ledger, slugs: Collection[str]
+) -> APIRouter:
+    """The routes of this file; `slugs` are the providers that this installation offers."""
+    routes = APIRouter(prefix="/api/user", tags=["routing"], responses=ERRORS)
+    owner = Depends(access.allow("owner"))
+
+    @routes.get("/routing")
+    def routing(caller: Annotated[Caller, owner]) -> Routing:
+        """The account's preferences."""
+        return _preferences(directory, caller.account_id)
+
+    @routes.put("/routing")
+    def prefer(body: RoutingPreference, caller: Annotated[Caller, owner]) -> Routing:
+        """Replace the preferences as a whole."""
+        for index, slug in enumerate(body.providers):
+            if slug not in slugs:
+                raise BadValue("There is no such provider.", param=f"providers.{index}")
+        preference = Preference(tuple(body.providers), body.fallbacks, body.on_disconnect)
+        ledger.prefer_routing(caller.account_id, preference)
+        return _preferences(directory, caller.account_id)
+
+    @routes.get("/budgets")
+    def budgets(caller: Annotated[Caller, owner]) -> Budgets:
+        """The account's budgets: there are none yet."""
+        return Budgets(budgets=[])
+
+    @routes.put("/budgets")
+    def set_budgets(body: Budgets, caller: Annotated[Caller, owner]) -> Budgets:
+        """Budgets are not enforced by this version, so none is taken."""
+        if body.budgets:
+            raise ApiError(
+                400,
+                "unsupported_parameter",
+                "This version does not enforce budgets, so it takes none. Nothing was changed.",
+                param="budgets",
+            )
+        return body
+
+    return routes
+
+
+def _preferences(directory: Directory, account_id: str) -> Routing:
+    account = directory.account(account_id)
+    if account is None:
+        raise AccountNotFound("There is no such account.")
+    return Routing(
+        providers=list(account.routing.providers),
+        fallbacks=account.routing.fallbacks,
+        on_disconnect=account.routing.on_disconnect,
+    )
