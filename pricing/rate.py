@@ -6,12 +6,13 @@ arguments, never rounds, and answers for every call: unknown is a status, never 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal
 
 from domain.errors import BadValue
+from domain.events.base import JsonObject
 from domain.money import PROVIDER_COST_PLACES, ZERO, Money
 from domain.usage import Usage, check_usage
 from pricing.book import PriceBook, price_provider
@@ -23,6 +24,8 @@ Status = Literal["priced", "free_model", "no_paid_equivalent", "unrated", "unrat
 
 REPORTED_PREFERRED: Final = frozenset({"openrouter"})
 """Providers whose own figure beats the list (PRICES.md 0.4): their prices change by the hour."""
+_ORDER: Final[tuple[Status, ...]] = ("free_model", "priced", "no_paid_equivalent")
+"""Of several parts, the first status that any of them has speaks for all."""
 _AT_COST: Final = frozenset({"total", "upstream"})
 
 
@@ -31,13 +34,20 @@ class Call:
     """What rating needs to know of a call."""
 
     provider: str
-    models: Sequence[str]
-    """Names to look for, in order: as served, as deployed, as asked."""
+    served: str | None
+    """The model that the provider says has answered."""
+    otherwise: tuple[str | None, ...]
+    """Names to look for when that one has no price: as deployed, then as asked."""
     at: datetime
     usage: Usage
     conditions: Conditions
     provider_cost: Mapping[str, object] | None = None
     """{amount, meaning}: what the provider says the call cost."""
+
+    @property
+    def models(self) -> list[str]:
+        """The names to look for, in order."""
+        return [name for name in (self.served, *self.otherwise) if name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,21 @@ def rate(call: Call, book: PriceBook, *, reference: Setting) -> Rating:
     return _listed(call, model, cost)
 
 
+def rate_parts(
+    call: Call, parts: Sequence[JsonObject], book: PriceBook, *, reference: Setting
+) -> tuple[Rating, tuple[Rating, ...]]:
+    """Rate a call that may have used several models: [{model, usage}], each rated by itself.
+
+    The rating of the whole is named after the main model; a figure that the provider reported
+    for the whole needs no parts.
+    """
+    whole = rate(call, book, reference=reference)
+    if not parts or (whole.reference is not None and whole.reference.rule == "reported"):
+        return whole, ()
+    rated = tuple(rate(_part(call, part), book, reference=reference) for part in parts)
+    return _sum(whole, rated), rated
+
+
 def find_rows(call: Call, book: PriceBook) -> tuple[str, tuple[Row, ...]]:
     """The first name that has a row in force, with those rows; else the first name and none."""
     for model in call.models:
@@ -96,7 +121,7 @@ def find_rows(call: Call, book: PriceBook) -> tuple[str, tuple[Row, ...]]:
             keyed = _of_provider(book, call, canonical)
             if keyed:
                 return model, keyed
-    return (call.models[0] if call.models else ""), ()
+    return next(iter(call.models), ""), ()
 
 
 def _of_provider(book: PriceBook, call: Call, canonical: str) -> tuple[Row, ...]:
@@ -189,3 +214,41 @@ def _notes(call: Call, cost: Cost) -> tuple[str, ...]:
     if cost.tier is not None:
         notes.append(f"input above {cost.tier} tokens: the whole call at that tier's prices")
     return tuple(notes)
+
+
+def _part(call: Call, part: JsonObject) -> Call:
+    return replace(call, served=part.get("model"), usage=part["usage"], provider_cost=None)
+
+
+def _sum(main: Rating, parts: Sequence[Rating]) -> Rating:
+    """One rating for a request that used several models, named after the main one."""
+    priced = [part for part in parts if part.at_cost is not None]
+    unrated = _once(unit for part in parts for unit in part.unrated_units)
+    notes = _once(note for part in parts for note in part.notes)
+    if not priced:
+        return Rating("unrated", None, main.model, unrated_units=unrated, notes=notes)
+    whole = len(priced) == len(parts) and not unrated
+    statuses = {part.status for part in priced}
+    status: Status = next((each for each in _ORDER if each in statuses), "unrated_units")
+    return Rating(
+        status if whole else "unrated_units",
+        Money.total(part.at_cost for part in priced if part.at_cost is not None),
+        main.model,
+        _common(main, priced),
+        tuple(component for part in parts for component in part.components),
+        tuple(candidate for part in parts for candidate in part.candidates),
+        unrated,
+        notes,
+    )
+
+
+def _common(main: Rating, priced: Sequence[Rating]) -> Reference:
+    """The main model's reference, or the first part's, with the rows of all parts."""
+    references = [part.reference for part in priced if part.reference is not None]
+    first = main.reference or references[0]
+    rows = {row for reference in references for row in reference.price_rows}
+    return Reference(first.rule, first.provider, first.model, tuple(sorted(rows)))
+
+
+def _once(items: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(items))

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from domain.clock import parse_instant
 from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.money import text_of
-from domain.usage import Usage
 from pricing.book import KINDS, PriceBook, book_of
 from pricing.cost import Component
 from pricing.fee import fee, markup_rate
 from pricing.names import Names
 from pricing.paid_version import setting_of
-from pricing.rate import Call, rate
+from pricing.rate import Call, rate_parts
 from pricing.receipt import amounts, candidate_of
 from pricing.row import CONDITIONS, Conditions
 
-Normalise = Mapping[str, Callable[[JsonObject], dict[str, int]]]
-"""api_flavor → the function that turns a provider's usage object into units of API.md 7."""
+
+class Normalised(Protocol):
+    """What a provider's usage object says, in units of API.md 7."""
+
+    @property
+    def usage(self) -> dict[str, int]: ...
+
+    @property
+    def context(self) -> JsonObject: ...
+
+    @property
+    def parts(self) -> Sequence[JsonObject]: ...
+
+    @property
+    def anomalies(self) -> Sequence[str]: ...
+
+
+Normalise = Mapping[str, Callable[[JsonObject, str | None], Normalised]]
+"""api_flavor → the function that reads that protocol's usage object, of the model named."""
 
 USUAL_MARKUP: Final = "0.05"
 _CONTEXT: Final = frozenset({*CONDITIONS, "deployment_model"})
@@ -45,23 +62,28 @@ def rate_record(
         raise BadValue("a record is a JSON object")
     if record.get("price_book") is not None:
         book = _book(record["price_book"], names)
-    context = _context(record)
+    told = _told(record, normalise)
+    context = {**told.context, **_context(record)}
     call = Call(
         provider=_text(record, "provider"),
-        models=_models(record, context),
+        served=_served(record),
+        otherwise=(context.get("deployment_model"), _text(record, "model")),
         at=_instant(record, at),
-        usage=_usage(record, normalise),
+        usage=told.usage,
         conditions=Conditions.of(context),
         provider_cost=_object(record, "provider_cost"),
     )
     agreed = markup_rate(record.get("markup_rate", USUAL_MARKUP))
-    rating = rate(call, book, reference=setting_of(record.get("reference_setting", reference)))
+    setting = setting_of(record.get("reference_setting", reference))
+    rating, _ = rate_parts(call, told.parts, book, reference=setting)
     result = amounts(rating)
     result["fee_usd"] = None if rating.at_cost is None else str(fee(rating.at_cost, agreed))
     result["model"] = rating.model
     result["components"] = [_component(each) for each in rating.components]
     result["candidates"] = [candidate_of(each) for each in rating.candidates]
     result["price_book"] = book.hash
+    if told.anomalies:
+        result["anomalies"] = list(told.anomalies)
     return result
 
 
@@ -90,13 +112,11 @@ def _component(component: Component) -> JsonObject:
     }
 
 
-def _models(record: JsonObject, context: JsonObject) -> list[str]:
-    asked = _text(record, "model")
+def _served(record: JsonObject) -> str | None:
     served = record.get("response_model")
     if served is not None and not isinstance(served, str):
         raise BadValue("response_model must be text", param="response_model")
-    names = (served, context.get("deployment_model"), asked)
-    return list(dict.fromkeys(name for name in names if name))
+    return served
 
 
 def _context(record: JsonObject) -> JsonObject:
@@ -110,10 +130,10 @@ def _context(record: JsonObject) -> JsonObject:
     return context
 
 
-def _usage(record: JsonObject, normalise: Normalise) -> Usage:
+def _told(record: JsonObject, normalise: Normalise) -> Normalised:
     usage = _object(record, "usage")
     if usage is not None:
-        return {unit: count for unit, count in usage.items() if count is not None}
+        return _Counts({unit: count for unit, count in usage.items() if count is not None})
     raw = _object(record, "raw_usage")
     if raw is None:
         raise BadValue("a record needs usage, or raw_usage and api_flavor", param="usage")
@@ -121,7 +141,17 @@ def _usage(record: JsonObject, normalise: Normalise) -> Usage:
     if flavor not in normalise:
         known = ", ".join(sorted(normalise))
         raise BadValue(f"api_flavor must be one of {known}", param="api_flavor")
-    return normalise[flavor](raw)
+    return normalise[flavor](raw, record.get("response_model") or record.get("model"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """Usage that came in our own units."""
+
+    usage: dict[str, int]
+    context: JsonObject = field(default_factory=dict)
+    parts: tuple[JsonObject, ...] = ()
+    anomalies: tuple[str, ...] = ()
 
 
 def _instant(record: JsonObject, otherwise: datetime | None) -> datetime:
