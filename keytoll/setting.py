@@ -135,7 +135,7 @@ def upstreams(text: str) -> Mapping[str, str]:
     """Slug to base URL, from a JSON object; the URL loses a slash at its end."""
     try:
         table = json.loads(text, object_pairs_hook=_unique)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadValue('must be a JSON object such as {"openai": "https://host/v1"}') from None
     if not isinstance(table, dict):
         raise BadValue('must be a JSON object such as {"openai": "https://host/v1"}')
