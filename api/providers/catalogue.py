@@ -16,6 +16,9 @@ from api.providers.chat_completions import ChatCompletions
 from api.providers.chat_usage import normalise_chat_usage
 from api.providers.http import Timeouts
 from api.providers.keys import KeyFormat
+from api.providers.messages import NAME as MESSAGES
+from api.providers.messages import Messages, messages_auth
+from api.providers.messages_usage import normalise_messages_usage
 from api.providers.port import Dialect, ProviderKey, UpstreamRequest
 from api.providers.usage import Normalised
 from domain.errors import BadValue
@@ -92,6 +95,7 @@ def provider_of(slug: str) -> Provider:
 
 NORMALISERS: Final[Mapping[str, Callable[..., Normalised]]] = {
     CHAT: normalise_chat_usage,
+    MESSAGES: normalise_messages_usage,
 }
 """api_flavor → (raw usage object, model=None) → units, for `keytoll rate`."""
 
@@ -100,6 +104,15 @@ def _list_models(key: ProviderKey, base_url: str) -> UpstreamRequest:
     return UpstreamRequest(
         url=base_url.rstrip("/") + "/models",
         headers={"authorization": f"Bearer {key['apiKey']}", "accept": "application/json"},
+        body=b"",
+        method="GET",
+    )
+
+
+def _list_anthropic_models(key: ProviderKey, base_url: str) -> UpstreamRequest:
+    return UpstreamRequest(
+        url=base_url.rstrip("/") + "/v1/models",
+        headers={**messages_auth(key), "accept": "application/json"},
         body=b"",
         method="GET",
     )
@@ -119,9 +132,11 @@ _ROWS: Final = (
     Provider(
         slug="anthropic",
         name="Anthropic",
+        dialect=Messages(),
         base_url="https://api.anthropic.com",
         hosts=("api.anthropic.com",),
         key=KeyFormat(prefixes=("sk-ant-",)),
+        validation=_list_anthropic_models,
     ),
     Provider(
         slug="sandbox",

@@ -1,0 +1,75 @@
+"""Anthropic's Messages behind OpenAI's chat completions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from api.providers.failures import classify
+from api.providers.messages_reply import BodyReader
+from api.providers.messages_request import request_body, stands_in_for_json
+from api.providers.messages_stream import StreamReader
+from api.providers.port import (
+    ChatCall,
+    Headers,
+    ProviderFailure,
+    ProviderKey,
+    RawObject,
+    Reader,
+    UpstreamRequest,
+)
+from api.providers.texts import chat_prompt_text
+
+NAME: Final = "anthropic.messages"
+VERSION: Final = "2023-06-01"
+_FILES_BETA: Final = "files-api-2025-04-14"
+
+
+class Messages:
+    """The dialect `anthropic.messages`."""
+
+    name = NAME
+
+    def request(self, call: ChatCall, key: ProviderKey, base_url: str) -> UpstreamRequest:
+        """The translated body. Raises UnsupportedParameter."""
+        body = request_body(call)
+        headers = {
+            **messages_auth(key),
+            "content-type": "application/json",
+            "accept": "text/event-stream" if call.stream else "application/json",
+        }
+        if _uses_files(body):
+            headers["anthropic-beta"] = _FILES_BETA
+        return UpstreamRequest(
+            url=base_url.rstrip("/") + "/v1/messages", headers=headers, body=orjson.dumps(body)
+        )
+
+    def reader(self, call: ChatCall, headers: Headers) -> Reader:
+        """A reader of one answer; a JSON body is read as such even when a stream was asked for."""
+        unwrap_json = stands_in_for_json(call)
+        is_json = headers.get("content-type", "").startswith("application/json")
+        if call.stream and not is_json:
+            return StreamReader(call, headers, unwrap_json=unwrap_json)
+        return BodyReader(call, headers, unwrap_json=unwrap_json)
+
+    def failure(self, status: int, headers: Headers, body: bytes) -> ProviderFailure:
+        """What an answer with an error status means."""
+        return classify(status, headers, body)
+
+    def prompt_text(self, call: ChatCall) -> str:
+        """All text of the messages, tools and schema."""
+        return chat_prompt_text(call.body)
+
+
+def messages_auth(key: ProviderKey) -> dict[str, str]:
+    """The headers that every request to Anthropic carries."""
+    return {"x-api-key": key["apiKey"], "anthropic-version": VERSION}
+
+
+def _uses_files(body: RawObject) -> bool:
+    return any(
+        block["type"] == "document" and block["source"]["type"] == "file"
+        for turn in body["messages"]
+        for block in turn["content"]
+    )
