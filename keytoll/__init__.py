@@ -6,8 +6,12 @@ keeps another distribution's top-level `api` from being imported by mistake.
 """
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 _BUNDLED = Path(__file__).parent / "_bundled"
 if _BUNDLED.is_dir() and str(_BUNDLED) not in sys.path:
     sys.path.insert(0, str(_BUNDLED))
+
+VERSION = version("keytoll")
+PROGRAM = f"keytoll {VERSION}"

@@ -1,11 +1,48 @@
-"""The command line."""
+"""The command line: runs a command here, or inside the server that owns the data folder."""
 
+from __future__ import annotations
+
+import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from domain.clock import SystemClock
+from domain.errors import DomainError
+from domain.ids import new_id
+from keytoll import control
+from keytoll.commands.port import Bare, Console
+from keytoll.commands.table import parser
+from keytoll.settings import Settings
+from keytoll.wiring import open_stores
 
 
-def main() -> int:
-    """Run one command; return its exit code."""
-    return 2
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 done, 1 a check failed, 2 bad input or unusable state."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    console = Console(sys.stdout, sys.stderr, Path.cwd())
+    args = parser().parse_args(words)
+    try:
+        settings = Settings.from_environment()
+        command = args.command
+        if isinstance(command, Bare):
+            return command.run(settings, args, console)
+        code = control.forward(settings.data, words, out=console.out, err=console.err)
+        if code is not None:
+            return code
+        stores = open_stores(settings, SystemClock(), epoch=new_id().hex)
+        try:
+            return int(command.run(stores, args, console))
+        finally:
+            stores.close()
+    except DomainError as error:
+        console.complain(str(error))
+        return 2
+    except BrokenPipeError:  # whoever read our output has enough (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from api.metrics import Metrics
 from api.providers.http import Answer, TransportError, Upstream
 from api.providers.port import ChatCall, Outcome, Reader, UpstreamRequest
 from domain.clock import Clock, instant_text
+from domain.credential import Outcome as KeyOutcome
 from domain.directory import AccountView, CredentialView
 from domain.eventlog.port import EventLog
 from domain.events.base import JsonObject
@@ -55,7 +56,7 @@ SILENCE_S: Final = 10.0
 """How long a finished stream may stay silent before its answer is closed (API.md 3)."""
 ERROR_BODY_BYTES_MAX: Final = 64 * 1024
 
-RememberKey = Callable[[CredentialView, str, str], Awaitable[None]]
+RememberKey = Callable[[CredentialView, KeyOutcome, str], Awaitable[None]]
 """(credential, outcome, reason): record what a call has shown about a stored key."""
 
 _log = structlog.get_logger("keytoll.calls")
@@ -104,7 +105,8 @@ class Exchange:
         self._first_byte_ms: int | None = None
         self._upstream_status: int | None = None
         self._late: asyncio.Task[bytes | None] | None = None
-        provider, drains = route.provider, account.on_disconnect or route.provider.on_disconnect
+        provider = route.provider
+        drains = account.routing.on_disconnect or provider.on_disconnect
         self._life = Lifeline(
             reply=reply,
             in_flight=gateway.in_flight,
@@ -201,14 +203,11 @@ class Exchange:
         await self._close_with_error(shown, await self._settle(event))
 
     async def _refused(self, answer: Answer) -> None:
-        body = bytearray()
+        body = b""
         with suppress(TransportError, TimeoutError):
             async with self._life.bounded():
-                async for data in answer.body:
-                    body += data
-                    if len(body) > ERROR_BODY_BYTES_MAX:
-                        break
-        failure = self._route.dialect.failure(answer.status, answer.headers, bytes(body))
+                body = await answer.read(ERROR_BODY_BYTES_MAX)
+        failure = self._route.dialect.failure(answer.status, answer.headers, body)
         event = failed(self._facts("none"), failure.kind, failure.message)
         shown = failure_error(failure, self._route.credential)
         await self._close_with_error(shown, await self._settle(event))
@@ -313,7 +312,7 @@ class Exchange:
             ending,
             self._facts(delivered),
             model=outcome.model or call.model,
-            prompt=lambda: self._route.dialect.prompt_text(call),
+            body=call.body,
             received=reader.received_text,
         )
 
@@ -338,7 +337,7 @@ class Exchange:
                 orjson.dumps(body), status=error.status, headers=error.headers.items()
             )
 
-    async def _remember_key(self, outcome: str, reason: str) -> None:
+    async def _remember_key(self, outcome: KeyOutcome, reason: str) -> None:
         if self._route.credential.status != outcome:
             await self._gateway.remember_key(self._route.credential, outcome, reason)
 

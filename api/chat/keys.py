@@ -25,12 +25,13 @@ class OpenKeys:
         self._kept: OrderedDict[tuple[str, int], tuple[float, ProviderKey]] = OrderedDict()
 
     async def open(self, credential: CredentialView, provider: Provider) -> ProviderKey:
-        """The key's fields. Raises SecretNotFound or SecretUnreadable."""
+        """The key's fields, for a call. Raises SecretNotFound or SecretUnreadable."""
         place = (credential.credential_id, credential.secret_version)
         now_s = self._clock.monotonic_s()
         kept = self._kept.get(place)
         if kept is not None and now_s - kept[0] < KEPT_S:
             return kept[1]
+        self._forget_old(now_s)
         secret = await asyncio.to_thread(
             self._vault.open,
             account_id=credential.account_id,
@@ -40,11 +41,12 @@ class OpenKeys:
         fields = provider.fields_of(secret)
         self._kept[place] = (now_s, fields)
         self._kept.move_to_end(place)
-        while len(self._kept) > KEPT_MAX:
-            self._kept.popitem(last=False)
         return fields
 
-    def forget(self, credential_id: str) -> None:
-        """Drop a credential's keys, because it was removed, disabled or rotated."""
-        for place in [place for place in self._kept if place[0] == credential_id]:
+    def _forget_old(self, now_s: float) -> None:
+        """Drop what is over its time; the oldest stand first."""
+        while self._kept:
+            place, (since_s, _) = next(iter(self._kept.items()))
+            if now_s - since_s < KEPT_S and len(self._kept) < KEPT_MAX:
+                return
             del self._kept[place]

@@ -32,7 +32,8 @@ class Lifeline:
     @asynccontextmanager
     async def bounded(self) -> AsyncIterator[None]:
         """Ends with TimeoutError at the deadline, or as soon as the call is interrupted."""
-        async with asyncio.timeout_at(self._deadline) as self._scope:
+        async with asyncio.timeout_at(self._deadline) as scope:
+            self._scope = scope
             try:
                 yield
             finally:

@@ -11,11 +11,10 @@ import orjson
 
 from api.errors import ApiError
 from domain.events.base import JsonObject
+from domain.labels.port import checked_tags
 
 MODEL_LENGTH_MAX: Final = 256
 CHOICES_MAX: Final = 128
-TAGS_MAX: Final = 8
-_TAG: Final = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _TRUE: Final = frozenset({"true", "1", "on", "yes"})
 _FALSE: Final = frozenset({"false", "0", "off", "no"})
@@ -157,14 +156,9 @@ def _tags(byok: JsonObject, headers: Mapping[str, str]) -> dict[str, str]:
         tags = _header_tags(headers.get("x-keytoll-tags", ""))
     if not isinstance(tags, dict):
         raise _invalid("byok.tags", "must be an object of strings")
-    if len(tags) > TAGS_MAX:
-        raise _invalid("byok.tags", f"may hold at most {TAGS_MAX} tags")
-    for key, value in tags.items():
-        if not _TAG.fullmatch(key) or not isinstance(value, str) or not _TAG.fullmatch(value):
-            raise _invalid(
-                "byok.tags", "keys and values are 1 to 64 characters of A-Z a-z 0-9 . _ : / -"
-            )
-    return dict(tags)
+    if not all(isinstance(value, str) for value in tags.values()):
+        raise _invalid("byok.tags", "must be an object of strings")
+    return checked_tags(tags, param="byok.tags")
 
 
 def _header_tags(text: str) -> dict[str, str]:

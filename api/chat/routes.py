@@ -17,7 +17,8 @@ from api.chat.reply import Receive, Reply, Send
 from api.chat.request import ChatRequest, parse_request
 from api.chat.routing import Router
 from api.errors import ApiError, api_error, error_body
-from domain.directory import AccountView, Directory
+from api.last_used import LastUsed
+from domain.directory import Directory
 from domain.errors import DomainError
 from domain.eventlog.port import Conflict
 from domain.ids import new_id, public_id
@@ -38,6 +39,7 @@ class ChatCompletions:
         directory: Directory,
         router: Router,
         keyed_hash: Callable[[str], str],
+        last_used: LastUsed,
         body_bytes_max: int,
     ) -> None:
         self._gateway = gateway
@@ -46,6 +48,7 @@ class ChatCompletions:
         self._directory = directory
         self._router = router
         self._keyed_hash = keyed_hash
+        self._last_used = last_used
         self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +72,9 @@ class ChatCompletions:
         headers = headers_of(scope)
         caller = self._access.caller(headers)
         self._access.require(caller, "caller", "owner")
-        account = self._admit(caller)
+        self._limiter.check(caller)
+        account = self._directory.account(caller.account_id)
+        assert account is not None  # noqa: S101 - the key was issued by it
         raw = await read_body(receive, headers, bytes_max=self._body_bytes_max)
         request = parse_request(raw, headers)
         route = self._router.choose(
@@ -93,6 +98,7 @@ class ChatCompletions:
                 now=self._gateway.clock.now(),
             )
             reply.request_id = public_id("req", request_uuid)
+        self._last_used.mark(caller.key_id, route.credential.credential_id)
         exchange = Exchange(
             self._gateway,
             caller=caller,
@@ -105,13 +111,6 @@ class ChatCompletions:
             await exchange.run(request_uuid, hashed_key, receive)
         except Conflict:  # the same Idempotency-Key at the same moment
             raise idempotency.taken(request_uuid, in_progress=True) from None
-
-    def _admit(self, caller: Caller) -> AccountView:
-        self._limiter.check(caller)
-        account = self._directory.account(caller.account_id)
-        if account is None or account.suspended:
-            raise ApiError(403, "account_suspended", "This account is suspended.")
-        return account
 
     def _check_model(self, caller: Caller, request: ChatRequest, upstream_model: str) -> None:
         if caller.models and not {request.model, upstream_model} & set(caller.models):

@@ -17,7 +17,6 @@ from api.providers.port import Dialect
 from domain.directory import AccountView, CredentialView
 from domain.events.base import JsonObject
 from pricing.book import PriceBook, price_provider
-from pricing.names import canonical_key
 
 Rule = Literal["forced", "prefix", "exact", "canonical"]
 
@@ -67,7 +66,7 @@ class Router:
         usable = [c for c in ordered if self._why_not(c, model) is None]
         for rule in ("prefix", "exact", "canonical"):
             for credential in usable:
-                upstream = upstream_id(book, credential.provider, model, rule)
+                upstream = self._upstream_id(book, credential.provider, model, rule)
                 if upstream is not None:
                     return self._route(credential, upstream, rule)
         raise self._nothing_serves(model, ordered, book)
@@ -106,7 +105,7 @@ class Router:
                     else self._why_not(credential, model)
                     or (
                         "comes_later_in_order"
-                        if _known(book, credential.provider, model)
+                        if self._known(book, credential.provider, model)
                         else "provider_does_not_list_the_model"
                     ),
                 }
@@ -137,7 +136,7 @@ class Router:
         reason = self._why_not(found, model)
         if reason is not None and reason != "rejected":  # a mended key may recover
             raise _unusable(found, reason)
-        return self._route(found, forced_id(book, found.provider, model), "forced")
+        return self._route(found, self._forced_id(book, found.provider, model), "forced")
 
     def _forced_provider(
         self, model: str, slug: str, credentials: Sequence[CredentialView], book: PriceBook
@@ -145,7 +144,7 @@ class Router:
         own = [c for c in credentials if c.provider == slug]
         for credential in own:
             if self._why_not(credential, model) is None:
-                return self._route(credential, forced_id(book, slug, model), "forced")
+                return self._route(credential, self._forced_id(book, slug, model), "forced")
         if own:
             raise _unusable(own[0], str(self._why_not(own[0], model)))
         raise ApiError(
@@ -175,7 +174,7 @@ class Router:
         return sorted(
             slug
             for slug, provider in self._providers.items()
-            if provider.dialect is not None and _known(book, slug, model)
+            if provider.dialect is not None and self._known(book, slug, model)
         )
 
     def _nothing_serves(
@@ -200,53 +199,51 @@ class Router:
             details={"providers": serving},
         )
 
+    def _upstream_id(self, book: PriceBook, slug: str, model: str, rule: str) -> str | None:
+        """The id that goes upstream when `rule` lets this provider serve the model, else None."""
+        if rule == "prefix":
+            prefix, _, rest = model.partition("/")
+            return self._forced_id(book, slug, model) if prefix == slug and rest else None
+        if rule == "exact":
+            return model if _has_id(book, slug, model) else None
+        return self._same_model(book, slug, model)
+
+    def _forced_id(self, book: PriceBook, slug: str, model: str) -> str:
+        """The id that goes upstream at a provider that was named.
+
+        The provider's own prefix is taken off, unless the provider has the whole text as an id
+        (`openrouter/auto` at openrouter).
+        """
+        prefix, _, rest = model.partition("/")
+        if prefix == slug and rest and not _has_id(book, slug, model):
+            model = rest
+        if _has_id(book, slug, model):
+            return model
+        return self._same_model(book, slug, model) or model
+
+    def _same_model(self, book: PriceBook, slug: str, model: str) -> str | None:
+        """The provider's id of a model that is named as elsewhere, or by its canonical name."""
+        owner = price_provider(slug)
+        named = (book.canonical(other, model) for other in self._providers)
+        canonicals = {model, *(name for name in named if name is not None)}
+        rows = (row for name in canonicals for row in book.rows_of_key(name))
+        ids = {row.model for row in rows if row.provider == owner}
+        return min(ids, key=lambda text: (len(text), text), default=None)
+
+    def _known(self, book: PriceBook, slug: str, model: str) -> bool:
+        return _has_id(book, slug, model) or self._same_model(book, slug, model) is not None
+
 
 def in_account_order(
     credentials: Sequence[CredentialView], account: AccountView
 ) -> list[CredentialView]:
     """Preferred providers first, then by position."""
-    preferred = {slug: place for place, slug in enumerate(account.provider_order)}
+    preferred = {slug: place for place, slug in enumerate(account.routing.providers)}
     return sorted(credentials, key=lambda c: preferred.get(c.provider, len(preferred)))
-
-
-def upstream_id(book: PriceBook, slug: str, model: str, rule: str) -> str | None:
-    """The id that goes upstream when `rule` lets this provider serve the model, else None."""
-    if rule == "prefix":
-        prefix, _, rest = model.partition("/")
-        return forced_id(book, slug, model) if prefix == slug and rest else None
-    if rule == "exact":
-        return model if _has_id(book, slug, model) else None
-    return _same_model(book, slug, model)
-
-
-def forced_id(book: PriceBook, slug: str, model: str) -> str:
-    """The id that goes upstream at a provider that was named.
-
-    The provider's own prefix is taken off, unless the provider has the whole text as an id
-    (`openrouter/auto` at openrouter).
-    """
-    prefix, _, rest = model.partition("/")
-    if prefix == slug and rest and not _has_id(book, slug, model):
-        model = rest
-    if _has_id(book, slug, model):
-        return model
-    return _same_model(book, slug, model) or model
 
 
 def _has_id(book: PriceBook, slug: str, model: str) -> bool:
     return bool(book.rows_of(slug, model)) or book.canonical(slug, model) is not None
-
-
-def _same_model(book: PriceBook, slug: str, model: str) -> str | None:
-    owner = price_provider(slug)
-    ids = {row.model for row in book.rows_of_key(canonical_key(model)) if row.provider == owner}
-    return min(ids, key=lambda text: (len(text), text), default=None)
-
-
-def _known(book: PriceBook, slug: str, model: str) -> bool:
-    return any(
-        upstream_id(book, slug, model, rule) is not None for rule in ("exact", "canonical")
-    )
 
 
 def _unusable(credential: CredentialView, reason: str) -> ApiError:

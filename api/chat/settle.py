@@ -22,10 +22,11 @@ from domain.events.requests import (
     UsageEstimated,
     UsageReported,
 )
+from domain.ids import public_id
 from domain.usage import InconsistentUsage, check_usage
 from pricing.book import PriceBook
-from pricing.rate import rate_request
 from pricing.receipt import receipt
+from pricing.request import rate_request
 
 Ending = Literal["complete", "cut_off", "disconnected", "shutdown"]
 """Why reading stopped: the answer ended, broke off, its reader left, or this process stops."""
@@ -98,10 +99,10 @@ class Settlement:
         facts: Facts,
         *,
         model: str,
-        prompt: Callable[[], str],
+        body: JsonObject,
         received: Callable[[], str],
     ) -> TerminalEvent:
-        """The event that ends the request; texts are asked for only when they must be counted."""
+        """The event that ends the request; `received` is asked for only when it must be counted."""
         common = _used(outcome, facts)
         if outcome.complete_usage:
             return UsageReported(**common)
@@ -110,18 +111,18 @@ class Settlement:
         usage, provenance = dict(common["usage"]), dict(common["provenance"])
         counted: list[str] = []
         if "input_tokens" not in usage:
-            count = await self._estimator.prompt_tokens(prompt(), model)
+            count = await self._estimator.estimate_prompt_async(body, model)
             # Never less than what the provider did report as a part of it.
             usage["input_tokens"] = max(count, sum(usage.get(part, 0) for part in _INPUT_PARTS))
             counted.append("prompt")
         if "output_tokens" not in usage:
-            usage["output_tokens"] = await self._estimator.output_tokens(received(), model)
+            usage["output_tokens"] = await self._estimator.estimate_async([received()], model)
             counted.append("received_output")
         provenance.update({unit: "estimated" for unit in usage if unit not in provenance})
         return UsageEstimated(
             **{**common, "usage": usage, "provenance": provenance},
             reason=_ESTIMATE_REASON[ending],
-            method={**self._estimator.method(model), "counted": counted},
+            method=self._estimator.method(model, counted),
         )
 
     async def store(self, event: TerminalEvent | UsageCorrected) -> bool:
@@ -149,8 +150,16 @@ class Settlement:
         self, event: TerminalEvent, book: PriceBook, *, key_suffix: str, stored: bool
     ) -> JsonObject:
         """`x_keytoll` of API.md 3, rated by the very function that the projector uses."""
-        rated = None if isinstance(event, RequestFailed) else rate_request(self.routed, event, book)
-        return receipt(self.routed, event, rated, key_suffix=key_suffix, pending=not stored)
+        rated = None
+        if stored and not isinstance(event, RequestFailed):
+            rated = rate_request(self.routed, event, book)
+        return receipt(
+            self.routed,
+            event,
+            rated,
+            request_id=public_id("req", self.routed.originator_id),
+            key_suffix=key_suffix,
+        )
 
 
 def _superseding(event: UsageReported | UsageEstimated) -> UsageCorrected:

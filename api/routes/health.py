@@ -20,7 +20,7 @@ def router(*, ready: Callable[[], str | None], metrics: Metrics) -> APIRouter:
 
     @routes.get("/readyz")
     async def readyz(response: Response) -> dict[str, str]:
-        """Event store, vault, price book and encodings are open, and the process is not stopping."""
+        """Everything that a call needs is open, and the process is not stopping."""
         reason = ready()
         if reason is not None:
             response.status_code = 503

@@ -11,7 +11,7 @@ from api.auth import Access, Caller
 from api.chat.routing import Router
 from api.errors import ApiError
 from api.providers.catalogue import Provider
-from domain.clock import Clock, parse_instant
+from domain.clock import Clock
 from domain.directory import Directory
 from domain.events.base import JsonObject
 from domain.money import text_of
@@ -34,11 +34,10 @@ def router(
     @routes.get("/api/v1/models")
     @routes.get("/v1/models", include_in_schema=False)
     def models(
-        caller: Annotated[Caller, Depends(access.dependency)],
+        caller: Annotated[Caller, Depends(access.allow("caller", "owner"))],
         explain: Annotated[str | None, Query(max_length=256)] = None,
     ) -> JsonObject:
-        """Models of the providers that the account has a usable key for (or why, with `explain`)."""
-        access.require(caller, "caller", "owner")
+        """Models of the providers that the account has a usable key for; or why, with `explain`."""
         account = directory.account(caller.account_id)
         if account is None:
             raise ApiError(404, "not_found", "No such account.")
@@ -65,18 +64,15 @@ def model_list(slugs: list[str], book: PriceBook, clock: Clock) -> list[JsonObje
     now = clock.now()
     for slug in slugs:
         for model in book.models(slug):
-            standard = [
-                row
-                for row in book.rows_of(slug, model)
-                if not row.conditions
-                and (row.effective_from is None or row.effective_from <= now)
-                and (row.effective_to is None or now < row.effective_to)
-            ]
-            entry = entries.setdefault(
-                model, {"id": model, "object": "model", "created": 0, "owned_by": slug, "providers": []}
-            )
+            live = [row for row in book.rows_of(slug, model) if row.live(now)]
+            standard = [row for row in live if row.conditions.count == 0]
+            entry = entries.setdefault(model, _entry(model, slug))
             entry["providers"].append(_offer(slug, model, standard[-1] if standard else None))
     return [entries[model] for model in sorted(entries)]
+
+
+def _entry(model: str, owner: str) -> JsonObject:
+    return {"id": model, "object": "model", "created": 0, "owned_by": owner, "providers": []}
 
 
 def _offer(slug: str, model: str, row: Row | None) -> JsonObject:

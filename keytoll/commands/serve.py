@@ -1,0 +1,129 @@
+"""`keytoll init` and `keytoll serve`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Final, TextIO
+
+import uvloop
+
+from domain.clock import SystemClock
+from domain.errors import DomainError, UnsafeSetup
+from domain.ids import new_id
+from domain.installation import Installation, open_installation
+from keytoll.commands.port import Bare, Command, Console, no_arguments
+from keytoll.control import RunCommand
+from keytoll.logs import configure_logs
+from keytoll.server import Server, listen
+from keytoll.settings import Settings
+from keytoll.wiring import EVENTS_FILE, Stores, open_stores
+
+FIRST_CALL: Final = """
+Store a provider key (the sandbox takes any), then call:
+
+  curl -s {base_url}/api/user/provider-keys \\
+    -H 'Authorization: Bearer {owner}' -H 'Content-Type: application/json' \\
+    -d '{{"provider": "sandbox", "key": "play-money-0001"}}'
+
+  curl -s {base_url}/api/v1/chat/completions \\
+    -H 'Authorization: Bearer {owner}' -H 'Content-Type: application/json' \\
+    -d '{{"model": "sandbox/echo", "messages": [{{"role": "user", "content": "Hello, gate"}}]}}'
+
+The same call with the OpenAI SDK (pip install openai):
+
+  from openai import OpenAI
+  client = OpenAI(base_url="{base_url}/api/v1", api_key="{owner}")
+  answer = client.chat.completions.create(
+      model="sandbox/echo", messages=[{{"role": "user", "content": "Hello, toll gate"}}])
+  print(answer.choices[0].message.content, answer.x_keytoll)
+"""
+
+
+def init(settings: Settings, args: argparse.Namespace, console: Console) -> int:
+    """Create the data folder and its first account. Raises UnsafeSetup when there is one."""
+    if (settings.data / EVENTS_FILE).exists():
+        raise UnsafeSetup(f"{settings.data} is initialised already; nothing was changed")
+    configure_logs(settings)
+    stores = open_stores(settings, SystemClock(), epoch=new_id().hex)
+    try:
+        first = open_installation(stores.ledger, stores.directory)
+    finally:
+        stores.close()
+    if args.json:
+        keys = {role: key.reveal() for role, key in first.api_keys.items()}
+        data = str(settings.data.resolve())
+        shown = {"data": data, "account_id": first.account_id, "api_keys": keys}
+        console.say(json.dumps(shown))
+    else:
+        _show_keys(first, console)
+    return 0
+
+
+def serve(settings: Settings, args: argparse.Namespace, console: Console) -> int:
+    """Serve until told to stop; an empty folder is initialised first."""
+    configure_logs(settings)
+    listener = listen(settings.listen)
+    try:
+        stores = open_stores(settings, SystemClock(), epoch=new_id().hex)
+        try:
+            first = None
+            if stores.directory.first_account_id() is None:
+                first = open_installation(stores.ledger, stores.directory)
+            host, port = listener.getsockname()[:2]
+            base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+            async def run() -> None:
+                server = Server(stores, run_command=_runner(stores))
+                await server.run(listener, started=lambda: _greet(base_url, first, stores, console))
+
+            uvloop.run(run())
+        finally:
+            stores.close()
+    finally:
+        listener.close()
+    return 0
+
+
+def _runner(stores: Stores) -> RunCommand:
+    """How the server carries out a command that came through the control socket."""
+
+    def run(argv: list[str], folder: Path, out: TextIO, err: TextIO) -> int:
+        from keytoll.commands.table import parser  # noqa: PLC0415 - the table names this file
+
+        console = Console(out, err, folder)
+        args = parser().parse_args(argv)
+        try:
+            return int(args.command.run(stores, args, console))
+        except DomainError as error:
+            console.complain(str(error))
+            return 2
+
+    return run
+
+
+def _greet(base_url: str, first: Installation | None, stores: Stores, console: Console) -> None:
+    """What a newcomer needs next."""
+    console.say(f"keytoll serves on {base_url}, data in {stores.settings.data.resolve()}")
+    if first is not None:
+        _show_keys(first, console)
+        if stores.settings.sandbox:
+            owner = first.api_keys["owner"].reveal()
+            console.say(FIRST_CALL.format(base_url=base_url, owner=owner))
+    else:
+        console.say("Lost every API key? A new one: keytoll api-key issue --role owner")
+    console.out.flush()
+
+
+def _show_keys(first: Installation, console: Console) -> None:
+    console.say(f"account   {first.account_id}")
+    for role, key in first.api_keys.items():
+        console.say(f"{role:<9} {key.reveal()}")
+    console.say("These keys are shown once. Keep them.")
+
+
+COMMANDS: Final[tuple[Command, ...]] = (
+    Bare("init", "create the data folder and the first account", no_arguments, init),
+    Bare("serve", "serve calls until told to stop", no_arguments, serve),
+)

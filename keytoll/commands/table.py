@@ -1,0 +1,29 @@
+"""All commands, and the parser over them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from keytoll import PROGRAM
+from keytoll.commands import access, serve
+from keytoll.commands.port import Command
+
+COMMANDS: Final[tuple[Command, ...]] = (*serve.COMMANDS, *access.COMMANDS)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line. Each command understands --json."""
+    top = argparse.ArgumentParser(
+        prog="keytoll", description="Bring your own provider keys; every call is billed once."
+    )
+    top.add_argument("--version", action="version", version=PROGRAM)
+    names = top.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        words = names.add_parser(
+            command.name, help=command.meaning, description=command.meaning, allow_abbrev=False
+        )
+        words.add_argument("--json", action="store_true", help="answer in JSON")
+        command.arguments(words)
+        words.set_defaults(command=command)
+    return top
