@@ -17,8 +17,8 @@ from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 from domain.clock import Clock, instant_text
-from domain.eventlog.port import Conflict, CorruptLog, Recorded, StoreUnavailable
-from domain.events.base import Event
+from domain.eventlog.port import Conflict, CorruptLog, LogReader, Recorded, StoreUnavailable
+from domain.events.base import Event, JsonObject
 from domain.events.codec import Encoded, encode
 from domain.events.store import store_stream
 from domain.seal import Frontier, leaf_hash
@@ -63,6 +63,11 @@ class LineStore(Protocol):
     def open_requests(self) -> Sequence[UUID]: ...
 
     def close(self) -> None: ...
+
+    def earlier(self) -> Sequence[LogReader]: ...
+
+    def continues(self) -> JsonObject | None:
+        """{store_id, size, root} of the store before this one, if there is one."""
 
     def sealed(self) -> Frontier:
         """The latest frontier that `write` kept, or the empty one."""

@@ -11,7 +11,7 @@ from uuid import UUID
 from domain.clock import Clock
 from domain.errors import BadValue
 from domain.eventlog.commit import Item, LineStore, MakeEvent, Position, StoreFailure, Writer
-from domain.eventlog.port import Recorded, StoreUnavailable
+from domain.eventlog.port import LogReader, Recorded, StoreUnavailable
 from domain.events.base import Event
 from domain.events.codec import Encoded, encode
 from domain.events.store import LogSealed, StoreOpened
@@ -27,6 +27,7 @@ class StoredLog:
         self._store_id = store_id
         self._writer = Writer(store, store_id=store_id, clock=clock)
         self._closed = False
+        self._continues = None if self.head() else store.continues()
 
     @property
     def store_id(self) -> str:
@@ -51,6 +52,7 @@ class StoredLog:
                 originator_version=position.version,
                 epoch=epoch,
                 program=program,
+                continues=self._continues if position.version == 1 else None,
             )
 
         return self._append_own(make)
@@ -81,6 +83,9 @@ class StoredLog:
 
     def head(self) -> int:
         return self._writer.head
+
+    def earlier(self) -> Sequence[LogReader]:
+        return self._available(self._store.earlier)
 
     def close(self) -> None:
         self._writer.close()

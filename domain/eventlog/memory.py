@@ -8,7 +8,8 @@ from uuid import UUID
 from domain.clock import Clock
 from domain.eventlog.commit import StoreFailure, Taken
 from domain.eventlog.log import StoredLog
-from domain.eventlog.port import Recorded
+from domain.eventlog.port import LogReader, Recorded
+from domain.events.base import JsonObject
 from domain.events.requests import ROUTED_VERSION, TERMINAL_VERSION
 from domain.seal import Frontier
 
@@ -67,6 +68,12 @@ class MemoryStore:
 
     def open_requests(self) -> Sequence[UUID]:
         return list(self._open)
+
+    def earlier(self) -> Sequence[LogReader]:
+        return []
+
+    def continues(self) -> JsonObject | None:
+        return None
 
     def sealed(self) -> Frontier:
         return Frontier()

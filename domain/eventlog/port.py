@@ -38,12 +38,33 @@ class Recorded(NamedTuple):
     recorded_at: str
 
 
-class EventLog(Protocol):
-    """One store. Any thread may call anything; only one process owns it."""
+class LogReader(Protocol):
+    """The events of one store. Any thread may read.
+
+    Reading raises CorruptLog rather than pass over damage, StoreUnavailable when it cannot read.
+    """
 
     @property
     def store_id(self) -> str:
         """The name of the store in every line."""
+
+    def read(
+        self, *, after: int, limit: int, streams: Collection[str] | None = None
+    ) -> Sequence[Recorded]:
+        """Up to `limit` events with seq > `after`, by seq.
+
+        `streams` keeps only topics whose first part is named ("account", "credential", …).
+        """
+
+    def stream(self, originator_id: UUID) -> Sequence[Recorded]:
+        """All events of one stream, by version, also those of the stores that this continues."""
+
+    def head(self) -> int:
+        """The last durable seq, 0 when empty."""
+
+
+class EventLog(LogReader, Protocol):
+    """The store that is written. Any thread may call anything; only one process owns it."""
 
     def submit(self, *events: Event, account_id: str | None) -> Future[tuple[Recorded, ...]]:
         """Queue events that must become durable together; the future resolves once they are.
@@ -65,22 +86,15 @@ class EventLog(Protocol):
     def seal(self) -> Future[Recorded]:
         """Append a LogSealed over everything before it."""
 
-    def stream(self, originator_id: UUID) -> Sequence[Recorded]:
-        """All events of one stream, by version."""
-
-    def read(
-        self, *, after: int, limit: int, streams: Collection[str] | None = None
-    ) -> Sequence[Recorded]:
-        """Up to `limit` events with seq > `after`, by seq.
-
-        `streams` keeps only topics whose first part is named ("account", "credential", …).
-        """
-
     def open_requests(self) -> Sequence[UUID]:
         """Streams that have a RequestRouted and no terminal event."""
 
-    def head(self) -> int:
-        """The last durable seq, 0 when empty."""
+    def earlier(self) -> Sequence[LogReader]:
+        """The stores that this one continues, oldest first; none unless a backup was restored.
+
+        They never change. Versions of a stream are counted on, and open requests stay open,
+        across all of them; only seq begins again.
+        """
 
     def close(self) -> None:
         """Finish what was submitted, then refuse more."""

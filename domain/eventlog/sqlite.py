@@ -1,7 +1,7 @@
 """The event log in one SQLite file, through the recorder of the eventsourcing library.
 
 The library's table `stored_events` holds id, version, topic and state; the state is the line of
-EVENTS.md. Beside it, in the same transaction, our table `lines` gives each event its seq and
+EVENTS.md. Beside it, in the same transaction, our table `lines` gives each event its place and
 hash: the rowids of SQLite are reused once a tail is deleted, and prove nothing.
 """
 
@@ -14,7 +14,6 @@ from secrets import token_hex
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
 from eventsourcing.persistence import IntegrityError as RecorderIntegrityError
 from eventsourcing.persistence import InterfaceError, PersistenceError, StoredEvent
 from eventsourcing.sqlite import (
@@ -30,64 +29,81 @@ from domain.clock import Clock
 from domain.errors import UnsafeSetup
 from domain.eventlog.commit import StoreFailure, Taken
 from domain.eventlog.log import StoredLog
-from domain.eventlog.port import CorruptLog, Recorded
-from domain.events.codec import UnreadableEvent, read_line
-from domain.events.requests import ROUTED_VERSION, TERMINAL_VERSION
-from domain.seal import Frontier, leaf_hash
+from domain.eventlog.port import LogReader, Recorded, StoreUnavailable
+from domain.eventlog.sqlite_rows import (
+    FORMAT,
+    INSERT_EVENT,
+    INSERT_LINE,
+    SELECT_AT,
+    SELECT_PAGE,
+    SELECT_STREAM,
+    TABLES,
+    check_dense,
+    frontier_of,
+    frontier_text,
+    opened_and_ended,
+    recorded,
+    streams_query,
+    values_to_insert,
+)
+from domain.events.base import JsonObject
+from domain.seal import Frontier
 
-FORMAT: Final = "1"
-REQUEST: Final = "request"
-
-_LINES: Final = """
-    CREATE TABLE IF NOT EXISTS lines (
-        seq INTEGER PRIMARY KEY,
-        hash BLOB NOT NULL,
-        stream TEXT NOT NULL,
-        originator_id TEXT NOT NULL,
-        originator_version INTEGER NOT NULL
-    )"""
-# Accounts and credentials are few among millions of request events: reading them must not touch
-# the requests.
-_LINES_BUT_REQUESTS: Final = """
-    CREATE INDEX IF NOT EXISTS lines_but_requests ON lines (seq, stream)
-    WHERE stream <> 'request'"""
-_OPEN_REQUESTS: Final = """
-    CREATE TABLE IF NOT EXISTS open_requests (originator_id TEXT PRIMARY KEY) WITHOUT ROWID"""
-_STORE_FACTS: Final = """
-    CREATE TABLE IF NOT EXISTS store_facts (
-        name TEXT PRIMARY KEY,
-        value TEXT NOT NULL
-    ) WITHOUT ROWID"""
-_COLUMNS: Final = "SELECT l.seq, l.hash, l.originator_id, l.originator_version, e.state FROM "
-_JOINED: Final = "lines l LEFT JOIN stored_events e ON e.rowid = l.seq "
+_READERS_MAX: Final = 32
+_HASHES_PAGE: Final = 10_000
+_NO_END: Final = 2**62
 
 
 def open_sqlite_log(path: Path, *, store_id: str | None = None, clock: Clock) -> SQLiteLog:
     """Own a store file, made if it is not there; a new one gets `store_id` or a fresh name.
 
-    Raises UnsafeSetup when another writer owns the file or when it is the store of another id.
+    Raises UnsafeSetup when another writer owns the file, when it is the store of another id or
+    cannot be opened, CorruptLog when the end of the log cannot be continued.
     """
-    owner = sqlite.Ownership(path.with_name(path.name + ".lock"), what=f"the event log {path}")
+    owner = _owner(path)
     try:
         store = SQLiteStore(path)
         try:
-            named = store.name(store_id)
-            return SQLiteLog(store, store_id=named, clock=clock, owner=owner)
+            store.begin_first(store_id)
+            if store_id not in {None, store.store_id}:
+                raise UnsafeSetup(f"the file is the store {store.store_id}, not {store_id}")
+            return SQLiteLog(store, clock=clock, owner=owner)
         except BaseException:
             store.close()
             raise
+    except StoreFailure as error:
+        owner.release()
+        raise UnsafeSetup(f"the event log {path} cannot be opened: {error}") from error
     except BaseException:
         owner.release()
         raise
 
 
+def begin_new_store(path: Path, *, store_id: str | None = None) -> str:
+    """Let a restored file continue under a new store id, which is returned (decision 0005).
+
+    The file that was copied may have gone on: no seq of its store is given out twice.
+    """
+    if not path.exists():
+        raise UnsafeSetup(f"there is no event log {path}")
+    owner = _owner(path)
+    try:
+        store = SQLiteStore(path)
+        try:
+            return store.begin_next(store_id)
+        finally:
+            store.close()
+    except StoreFailure as error:
+        raise UnsafeSetup(f"the event log {path} cannot be continued: {error}") from error
+    finally:
+        owner.release()
+
+
 class SQLiteLog(StoredLog):
     """The event log of one SQLite file, and the ownership of the file."""
 
-    def __init__(
-        self, store: SQLiteStore, *, store_id: str, clock: Clock, owner: sqlite.Ownership
-    ) -> None:
-        super().__init__(store, store_id=store_id, clock=clock)
+    def __init__(self, store: SQLiteStore, *, clock: Clock, owner: sqlite.Ownership) -> None:
+        super().__init__(store, store_id=store.store_id, clock=clock)
         self._owner = owner
 
     def close(self) -> None:
@@ -96,45 +112,53 @@ class SQLiteLog(StoredLog):
 
 
 class SQLiteStore:
-    """Lines in a SQLite file."""
+    """The lines of one SQLite file; the last store in it is the one that is written."""
 
     def __init__(self, path: Path) -> None:
         self._datastore = _Datastore(path)
         self._recorder = _LineRecorder(self._datastore)
-        with _failures():
-            self._recorder.create_table()
+        self._stores: list[_Span] = []
+        self._bases: dict[str, int] = {}
+        try:
+            with _failures():
+                self._recorder.create_table()
+            self._look_up_stores()
+        except BaseException:
+            self._datastore.close()
+            raise
 
-    def name(self, wanted: str | None) -> str:
-        """The store's id, given on first use and never changed."""
-        known = self._fact("store_id")
-        if known is None:
-            known = wanted or f"st_{token_hex(6)}"
-            with _failures(), self._datastore.transaction(commit=True) as cursor:
-                cursor.execute(
-                    "INSERT INTO store_facts VALUES ('format', ?), ('store_id', ?)",
-                    (FORMAT, known),
-                )
-        elif wanted is not None and wanted != known:
-            raise UnsafeSetup(f"the file is the store {known}, not {wanted}")
-        if self._fact("format") != FORMAT:
-            raise UnsafeSetup("the event log was written by a newer program")
-        return known
+    @property
+    def store_id(self) -> str:
+        """The store that is written."""
+        return self._stores[-1].store_id
+
+    def begin_first(self, store_id: str | None) -> None:
+        """Name the store of a new file; an old one has its name for ever."""
+        if not self._stores:
+            self._begin(store_id, base=0)
+
+    def begin_next(self, store_id: str | None) -> str:
+        """Everything there is becomes the past; a new store begins behind it."""
+        if not self._stores:
+            raise UnsafeSetup("the file holds no store that could be continued")
+        span = self._stores[-1]
+        self._begin(store_id, base=span.base + self.head())
+        return self.store_id
 
     def write(self, rows: Sequence[Recorded], *, sealed: Frontier | None) -> None:
         try:
-            self._recorder.insert_lines(rows, sealed)
+            self._recorder.insert_lines(rows, sealed=sealed, span=self._stores[-1])
         except RecorderIntegrityError as error:
             raise Taken from error
         except PersistenceError as error:
             raise StoreFailure(str(error)) from error
 
     def head(self) -> int:
-        rows = self._select("SELECT max(seq) AS head FROM lines")
-        return rows[0]["head"] or 0
+        return self._head(self._stores[-1])
 
     def at(self, seq: int) -> Recorded | None:
-        rows = self._select(_COLUMNS + _JOINED + "WHERE l.seq = ?", seq)
-        return _recorded(rows[0]) if rows else None
+        rows = self._select(SELECT_AT, self._stores[-1].base + seq)
+        return recorded(rows[0], self._bases) if rows else None
 
     def has(self, originator_id: UUID, originator_version: int) -> bool:
         return bool(
@@ -146,49 +170,90 @@ class SQLiteStore:
         )
 
     def stream(self, originator_id: UUID) -> Sequence[Recorded]:
-        rows = self._select(
-            _COLUMNS + "stored_events e LEFT JOIN lines l ON l.seq = e.rowid"
-            " WHERE e.originator_id = ? ORDER BY e.originator_version",
-            originator_id.hex,
-        )
-        return [_recorded(row) for row in rows]
+        rows = self._select(SELECT_STREAM, originator_id.hex)
+        return [recorded(row, self._bases) for row in rows]
 
     def read(
         self, *, after: int, limit: int, streams: Collection[str] | None
     ) -> Sequence[Recorded]:
+        return self.read_span(self._stores[-1], after=after, limit=limit, streams=streams)
+
+    def read_span(
+        self, span: _Span, *, after: int, limit: int, streams: Collection[str] | None
+    ) -> Sequence[Recorded]:
+        """`read` of any store in the file."""
+        start = span.base + after
         if streams is None:
-            found = self._select(
-                _COLUMNS + _JOINED + "WHERE l.seq > ? ORDER BY l.seq LIMIT ?", after, limit
-            )
-            _check_dense(found, after)
+            rows = self._select(SELECT_PAGE, start, span.end, limit)
+            check_dense(rows, after=after, base=span.base)
         else:
-            found = self._select(streams_query(streams), after, *streams, limit)
-        return [_recorded(row) for row in found]
+            rows = self._select(streams_query(streams), start, span.end, *streams, limit)
+        return [recorded(row, self._bases) for row in rows]
 
     def open_requests(self) -> Sequence[UUID]:
         return [UUID(row[0]) for row in self._select("SELECT originator_id FROM open_requests")]
 
+    def earlier(self) -> Sequence[LogReader]:
+        return [EarlierStore(self, span) for span in self._stores[:-1]]
+
+    def continues(self) -> JsonObject | None:
+        if len(self._stores) < 2:
+            return None
+        before = self._stores[-2]
+        frontier = Frontier()
+        for _, leaf in self._hashes(before, after=0):
+            frontier.add(leaf)
+        return {
+            "store_id": before.store_id,
+            "size": frontier.size,
+            "root": frontier.root().hex(),
+        }
+
     def sealed(self) -> Frontier:
-        kept = self._fact("frontier")
-        if kept is None:
-            return Frontier()
-        fields = orjson.loads(kept)
-        return Frontier(size=fields["size"], subtrees=map(bytes.fromhex, fields["subtrees"]))
+        rows = self._select("SELECT frontier FROM stores WHERE store_id = ?", self.store_id)
+        return frontier_of(rows[0]["frontier"])
 
     def hashes(self, *, after: int) -> Iterable[tuple[int, bytes]]:
-        while page := self._select(
-            "SELECT seq, hash FROM lines WHERE seq > ? ORDER BY seq LIMIT 10000", after
-        ):
-            for row in page:
-                yield row["seq"], row["hash"]
-            after = page[-1]["seq"]
+        return self._hashes(self._stores[-1], after=after)
 
     def close(self) -> None:
         self._datastore.close()
 
-    def _fact(self, name: str) -> str | None:
-        rows = self._select("SELECT value FROM store_facts WHERE name = ?", name)
-        return rows[0]["value"] if rows else None
+    def _head(self, span: _Span) -> int:
+        rows = self._select("SELECT max(position) AS last FROM lines WHERE position <= ?", span.end)
+        return max(0, (rows[0]["last"] or 0) - span.base)
+
+    def _hashes(self, span: _Span, *, after: int) -> Iterator[tuple[int, bytes]]:
+        position = span.base + after
+        while page := self._select(
+            "SELECT position, hash FROM lines WHERE position > ? AND position <= ?"
+            " ORDER BY position LIMIT ?",
+            position,
+            span.end,
+            _HASHES_PAGE,
+        ):
+            for row in page:
+                yield row["position"] - span.base, row["hash"]
+            position = page[-1]["position"]
+
+    def _begin(self, store_id: str | None, *, base: int) -> None:
+        named = store_id or f"st_{token_hex(6)}"
+        if named in self._bases:
+            raise UnsafeSetup(f"the store {named} is in the file already")
+        with _failures(), self._datastore.transaction(commit=True) as cursor:
+            cursor.execute("INSERT INTO stores (store_id, base) VALUES (?, ?)", (named, base))
+            cursor.execute(f"PRAGMA user_version = {FORMAT}")
+        self._look_up_stores()
+
+    def _look_up_stores(self) -> None:
+        if self._select("PRAGMA user_version")[0][0] > FORMAT:
+            raise UnsafeSetup("the event log was written by a newer program")
+        rows = self._select("SELECT store_id, base FROM stores ORDER BY number")
+        ends = [row["base"] for row in rows[1:]] + [_NO_END]
+        self._stores = [
+            _Span(row["store_id"], row["base"], end) for row, end in zip(rows, ends, strict=False)
+        ]
+        self._bases = {span.store_id: span.base for span in self._stores}
 
     def _select(self, statement: str, *values: Any) -> list[Any]:
         with _failures(), self._datastore.transaction(commit=False) as cursor:
@@ -197,83 +262,95 @@ class SQLiteStore:
             return rows
 
 
-def streams_query(streams: Collection[str]) -> str:
-    """Lines of some streams after a seq, by seq; without requests it reads only the index."""
-    table = _JOINED
-    where = f"WHERE l.seq > ? AND l.stream IN ({','.join('?' * len(streams))})"
-    if REQUEST not in streams:
-        table = _JOINED.replace("lines l", "lines l INDEXED BY lines_but_requests")
-        where += " AND l.stream <> 'request'"
-    return f"{_COLUMNS}{table}{where} ORDER BY l.seq LIMIT ?"
+class EarlierStore:
+    """A store of the same file that is written no more."""
+
+    def __init__(self, store: SQLiteStore, span: _Span) -> None:
+        self._store = store
+        self._span = span
+
+    @property
+    def store_id(self) -> str:
+        return self._span.store_id
+
+    def read(
+        self, *, after: int, limit: int, streams: Collection[str] | None = None
+    ) -> Sequence[Recorded]:
+        if streams is not None and not streams:
+            return []
+        with _reading():
+            return self._store.read_span(self._span, after=after, limit=limit, streams=streams)
+
+    def stream(self, originator_id: UUID) -> Sequence[Recorded]:
+        with _reading():
+            return self._store.stream(originator_id)
+
+    def head(self) -> int:
+        return self._span.end - self._span.base
+
+
+class _Span:
+    """Where in the file a store lies: positions past `base` up to `end`."""
+
+    __slots__ = ("base", "end", "store_id")
+
+    def __init__(self, store_id: str, base: int, end: int) -> None:
+        self.store_id = store_id
+        self.base = base
+        self.end = end
 
 
 class _LineRecorder(SQLiteApplicationRecorder):
     """The library's recorder, with our tables written in the same transaction."""
 
     def construct_create_table_statements(self) -> list[str]:
-        return [
-            *super().construct_create_table_statements(),
-            _LINES,
-            _LINES_BUT_REQUESTS,
-            _OPEN_REQUESTS,
-            _STORE_FACTS,
-        ]
+        return [*super().construct_create_table_statements(), *TABLES]
 
-    def insert_lines(self, rows: Sequence[Recorded], sealed: Frontier | None) -> None:
-        stored = [
-            StoredEvent(row.originator_id, row.originator_version, row.topic, row.line)
-            for row in rows
-        ]
-        self.insert_events(stored, rows=rows, sealed=sealed)
+    def insert_lines(
+        self, rows: Sequence[Recorded], *, sealed: Frontier | None, span: _Span
+    ) -> None:
+        """Store a batch through the library's own transaction."""
+        self.insert_events((), rows=rows, sealed=sealed, span=span)
 
     def _insert_events(
         self,
         c: SQLiteCursor,
         stored_events: Sequence[StoredEvent],
-        *,
-        rows: Sequence[Recorded] = (),
-        sealed: Frontier | None = None,
-        **_: Any,
+        **parts: Any,
     ) -> None:
-        ids = [row.originator_id.hex for row in rows]
-        c.executemany(
-            "INSERT INTO stored_events (rowid, originator_id, originator_version, topic, state)"
-            " VALUES (?,?,?,?,?)",
-            [
-                (row.seq, hex_id, row.originator_version, row.topic, row.line)
-                for row, hex_id in zip(rows, ids, strict=True)
-            ],
-        )
-        c.executemany(
-            "INSERT INTO lines VALUES (?,?,?,?,?)",
-            [
-                (
-                    row.seq,
-                    bytes.fromhex(row.hash),
-                    row.topic.partition(".")[0],
-                    hex_id,
-                    row.originator_version,
-                )
-                for row, hex_id in zip(rows, ids, strict=True)
-            ],
-        )
-        _keep_open_requests(c, rows, ids)
+        rows, span, sealed = parts["rows"], parts["span"], parts["sealed"]
+        events, lines = values_to_insert(rows, base=span.base)
+        c.executemany(INSERT_EVENT, events)
+        c.executemany(INSERT_LINE, lines)
+        opened, ended = opened_and_ended(rows)
+        if opened:
+            c.executemany("INSERT INTO open_requests VALUES (?)", opened)
+        if ended:
+            c.executemany("DELETE FROM open_requests WHERE originator_id = ?", ended)
         if sealed is not None:
-            _keep_frontier(c, sealed)
+            kept = (frontier_text(sealed), span.store_id)
+            c.execute("UPDATE stores SET frontier = ? WHERE store_id = ?", kept)
 
 
 class _Datastore(SQLiteDatastore):
-    """The library's pool, its connections opened by us."""
+    """The library's datastore over connections that we open."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path), pool_size=8, max_overflow=24, pool_timeout=30)
+        super().__init__(str(path))
         self.pool.close()
         self.pool = _Pool(path)
 
 
 class _Pool(SQLiteConnectionPool):
     def __init__(self, path: Path) -> None:
-        super().__init__(db_name=str(path), pool_size=8, max_overflow=24, pool_timeout=30)
+        super().__init__(
+            db_name=str(path),
+            pool_size=8,
+            max_overflow=_READERS_MAX - 8,
+            pool_timeout=30,
+            max_age=None,
+            pre_ping=False,
+        )
         self._path = path
 
     def _create_connection(self) -> SQLiteConnection:
@@ -283,62 +360,8 @@ class _Pool(SQLiteConnectionPool):
             raise InterfaceError(error) from error
 
 
-def _keep_open_requests(c: SQLiteCursor, rows: Sequence[Recorded], ids: Sequence[str]) -> None:
-    """Requests that are routed and not settled. A request may open and end in one batch."""
-    opened, ended = [], []
-    for row, hex_id in zip(rows, ids, strict=True):
-        if row.topic.startswith("request."):
-            if row.originator_version == ROUTED_VERSION:
-                opened.append((hex_id,))
-            elif row.originator_version == TERMINAL_VERSION:
-                ended.append((hex_id,))
-    if opened:
-        c.executemany("INSERT INTO open_requests VALUES (?)", opened)
-    if ended:
-        c.executemany("DELETE FROM open_requests WHERE originator_id = ?", ended)
-
-
-def _keep_frontier(c: SQLiteCursor, sealed: Frontier) -> None:
-    kept = orjson.dumps({"size": sealed.size, "subtrees": [node.hex() for node in sealed.subtrees]})
-    c.execute("INSERT OR REPLACE INTO store_facts VALUES ('frontier', ?)", (kept.decode(),))
-
-
-def _recorded(row: Any) -> Recorded:
-    """A row as the line it holds; raises CorruptLog unless every column agrees with the line."""
-    seq, line = row["seq"], row["state"]
-    if seq is None or line is None:
-        raise CorruptLog(f"the event of seq {seq} is missing" if seq else "a line has no seq")
-    if type(line) is not bytes or leaf_hash(line) != row["hash"]:
-        raise CorruptLog(f"the bytes of seq {seq} are not those that were hashed")
-    try:
-        fields = read_line(line)
-    except UnreadableEvent as error:
-        raise CorruptLog(f"seq {seq}: {error}") from error
-    originator_id = UUID(fields["originator_id"])
-    version = fields["originator_version"]
-    if (seq, row["originator_id"], row["originator_version"]) != (
-        fields["seq"],
-        originator_id.hex,
-        version,
-    ):
-        raise CorruptLog(f"seq {seq} is not where its line says that it is")
-    return Recorded(
-        fields["store_id"],
-        seq,
-        row["hash"].hex(),
-        line,
-        originator_id,
-        version,
-        fields["topic"],
-        fields["account_id"],
-        fields["recorded_at"],
-    )
-
-
-def _check_dense(rows: Sequence[Any], after: int) -> None:
-    for expected, row in enumerate(rows, start=after + 1):
-        if row["seq"] != expected:
-            raise CorruptLog(f"seq {expected} is missing")
+def _owner(path: Path) -> sqlite.Ownership:
+    return sqlite.Ownership(path.with_name(path.name + ".lock"), what=f"the event log {path}")
 
 
 @contextmanager
@@ -347,3 +370,11 @@ def _failures() -> Iterator[None]:
         yield
     except PersistenceError as error:
         raise StoreFailure(str(error)) from error
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except StoreFailure as error:
+        raise StoreUnavailable(f"the event log cannot be read: {error}") from error

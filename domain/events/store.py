@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
-from domain.events.base import PlainEvent
+from domain.events.base import JsonObject, PlainEvent
 from domain.ids import derived_id
 
 
@@ -24,11 +24,13 @@ class StoreOpened(PlainEvent):
     epoch: str
     program: str
     """Name and version of the program, e.g. `keytoll 0.1.0`."""
+    continues: JsonObject | None = None
+    """{store_id, size, root} of the store before; said once, after a backup was restored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogSealed(PlainEvent):
-    """The Merkle root of everything before this event; also the heartbeat that closing waits for."""
+    """The Merkle root of all before this event; also the heartbeat that closing waits for."""
 
     TOPIC: ClassVar[str] = "store.log-sealed"
 

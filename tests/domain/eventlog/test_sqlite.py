@@ -13,9 +13,9 @@ import pytest
 from domain import sqlite
 from domain.clock import FixedClock
 from domain.errors import UnsafeSetup
-from domain.eventlog import sqlite as adapter
 from domain.eventlog.port import Conflict, CorruptLog, StoreUnavailable
 from domain.eventlog.sqlite import SQLiteLog, open_sqlite_log
+from domain.eventlog.sqlite_rows import streams_query
 from domain.events.codec import decode
 from domain.events.requests import RequestFailed, RequestRouted
 from domain.events.store import LogSealed
@@ -148,17 +148,14 @@ def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
     ("damage", "message"),
     [
         (
-            (
-                "UPDATE stored_events SET state = CAST(replace(state, 'timeout', 'timeput') AS BLOB)"
-                " WHERE rowid = 5"
-            ),
+            "UPDATE stored_events SET state = CAST(upper(state) AS BLOB) WHERE rowid = 5",
             "the bytes of seq 5",
         ),
         ("UPDATE stored_events SET state = 'text' WHERE rowid = 5", "the bytes of seq 5"),
         ("DELETE FROM stored_events WHERE rowid = 5", "the event of seq 5 is missing"),
-        ("DELETE FROM lines WHERE seq = 5", "seq 5 is missing"),
-        ("UPDATE lines SET hash = zeroblob(32) WHERE seq = 5", "the bytes of seq 5"),
-        ("UPDATE lines SET originator_version = 7 WHERE seq = 5", "seq 5 is not where"),
+        ("DELETE FROM lines WHERE position = 5", "seq 5 is missing"),
+        ("UPDATE lines SET hash = zeroblob(32) WHERE position = 5", "the bytes of seq 5"),
+        ("UPDATE lines SET originator_version = 7 WHERE position = 5", "seq 5 is not where"),
     ],
 )
 def test_a_reader_never_passes_over_damage(
@@ -174,11 +171,12 @@ def test_a_reader_never_passes_over_damage(
 def test_two_exchanged_lines_are_noticed(filled: Path, by_hand: sqlite.Connection) -> None:
     log = opened(filled)
     one, two = (
-        by_hand.execute("SELECT * FROM lines WHERE seq = ?", (seq,)).fetchone() for seq in (4, 5)
+        by_hand.execute("SELECT * FROM lines WHERE position = ?", (seq,)).fetchone()
+        for seq in (4, 5)
     )
     for seq, row in ((4, two), (5, one)):
         by_hand.execute(
-            "UPDATE lines SET hash = ?, originator_id = ? WHERE seq = ?",
+            "UPDATE lines SET hash = ?, originator_id = ? WHERE position = ?",
             (row["hash"], row["originator_id"], seq),
         )
     with pytest.raises(CorruptLog, match="seq 4"):
@@ -187,7 +185,7 @@ def test_two_exchanged_lines_are_noticed(filled: Path, by_hand: sqlite.Connectio
 
 
 def test_a_gap_prevents_opening(filled: Path, by_hand: sqlite.Connection) -> None:
-    by_hand.execute("DELETE FROM lines WHERE seq = 9")
+    by_hand.execute("DELETE FROM lines WHERE position = 9")
     by_hand.close()
     with pytest.raises(CorruptLog, match="seq 9"):
         opened(filled)
@@ -223,12 +221,14 @@ def test_reading_accounts_does_not_scan_requests(filled: Path, by_hand: sqlite.C
     found = log.read(after=0, limit=10, streams={"store", "account"})
     assert [row.topic for row in found] == ["store.log-sealed"]
     log.close()
-    statements = [
+    plan = [
         row["detail"]
         for row in by_hand.execute(
-            "EXPLAIN QUERY PLAN " + adapter.streams_query(["store", "account"]),
-            (0, "store", "account", 10),
+            "EXPLAIN QUERY PLAN " + streams_query(["store", "account"]),
+            (0, 100, "store", "account", 10),
         )
     ]
-    assert any("INDEX lines_but_requests (seq>?)" in detail for detail in statements), statements
+    assert any(
+        "INDEX lines_but_requests (position>? AND position<?)" in detail for detail in statements
+    ), statements
     assert not any("TEMP B-TREE" in detail for detail in statements)

@@ -76,7 +76,11 @@ _DATA: Final[dict[str, dict[str, Any]]] = {
     },
     "request.usage-corrected": {**_USAGE, "replaces": 2, "reason": "late_report"},
     "request.usage-rerated": {"price_book": BOOK, "reason": "price_added"},
-    "store.opened": {"epoch": "ep_1", "program": "keytoll 0.1.0"},
+    "store.opened": {
+        "epoch": "ep_1",
+        "program": "keytoll 0.1.0",
+        "continues": {"store_id": "st_0", "size": 7, "root": "ef" * 32},
+    },
     "store.log-sealed": {"size": 41, "root": "ef" * 32},
     "account.opened": {"currency": "USD"},
     "account.suspended": {},
