@@ -12,6 +12,7 @@ import asyncio
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 import tiktoken
@@ -19,6 +20,7 @@ import tiktoken
 from api.chat.encodings import EncodingName, ranks
 from api.chat.prompt_text import ToolForm, prompt_texts
 from domain.events.base import JsonObject
+from domain.money import text_of
 
 THREAD_CHARS: Final = 20_000
 """Longer texts are counted in a thread: about 2 ms of work on the event loop at most."""
@@ -91,7 +93,7 @@ class Estimator:
     """Counts and estimates. Load it once, at start-up: it takes about a third of a second."""
 
     def __init__(self, encodings: dict[EncodingName, tiktoken.Encoding]) -> None:
-        self._encodings = encodings
+        self.encodings = encodings
 
     @classmethod
     def load(cls) -> Estimator:
@@ -104,7 +106,7 @@ class Estimator:
 
     def count(self, text: str, model: str) -> int:
         """tiktoken's count; never above it, in time that grows with the length only."""
-        encode = self._encodings[self.encoding_for(model)].encode_ordinary
+        encode = self.encodings[self.encoding_for(model)].encode_ordinary
         total = 0
         for block, cut in _blocks(text):
             tokens = len(encode(block))
@@ -131,7 +133,7 @@ class Estimator:
         family = family_of(model)
         return {
             "encoding": family.encoding,
-            "factor": f"{family.per_mille // 1000}.{family.per_mille % 1000:03}",
+            "factor": text_of(Decimal(family.per_mille).scaleb(-3)),
             "family": family.name,
             "counted": list(counted),
         }
