@@ -1,7 +1,5 @@
 """Whether the process lives, whether it may be sent calls, and what it measures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from fastapi import APIRouter, Response

@@ -1,7 +1,5 @@
 """`GET /api/v1/models`: OpenAI's list, with providers and prices; and why a model goes where."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
