@@ -1,6 +1,6 @@
 """Accounts, for the people who run the installation (API.md 2)."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: FastAPI has to see what `router` closes over.
 
 from dataclasses import dataclass
 from typing import Annotated

@@ -1,6 +1,6 @@
 """API keys of ours: issued, listed, revoked. A secret is shown once, when it is issued."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: FastAPI has to see what `router` closes over.
 
 from dataclasses import dataclass
 from typing import Annotated

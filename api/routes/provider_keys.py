@@ -3,7 +3,7 @@
 No answer holds more of a secret than its last four characters.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: FastAPI has to see what `router` closes over.
 
 import asyncio
 from collections.abc import Callable, Mapping, Set

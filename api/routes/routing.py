@@ -1,6 +1,6 @@
 """How an account's calls are routed, and its budgets."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: FastAPI has to see what `router` closes over.
 
 from collections.abc import Collection
 from typing import Annotated

@@ -196,7 +196,7 @@ class AccountChange(Body):
 class MarkupChange(Body):
     rate: Annotated[str, Field(max_length=40)]
     """Decimal text: "0.05" is five per cent."""
-    effective_from: Annotated[str, Field(alias="from", max_length=40)] | None = None
+    effective_from: Annotated[str | None, Field(alias="from", max_length=40)] = None
     """RFC 3339; now if it is absent."""
 
 
