@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from domain.errors import BadValue
+from domain.labels.memory import MemoryLabels
+from domain.labels.port import (
+    LABEL,
+    Labels,
+    checked_label,
+    checked_tags,
+    default_tags,
+    set_default_tags,
+)
+from domain.labels.sqlite import SqliteLabels
+
+LABELS: dict[str, Callable[[Path], Labels]] = {
+    "memory": lambda _: MemoryLabels(),
+    "sqlite": lambda folder: SqliteLabels(folder / "labels.sqlite"),
+}
+
+
+@pytest.fixture(params=LABELS)
+def labels(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Labels]:
+    made = LABELS[request.param](tmp_path)
+    yield made
+    made.close()
+
+
+def test_fields_are_written_read_and_taken_back(labels: Labels) -> None:
+    assert labels.get("cred_1") == {}
+    labels.set("cred_1", "label", "work")
+    labels.set("cred_1", "note", "x")
+    labels.set("cred_2", "label", "home")
+    labels.set("cred_1", "label", "Büro")
+    assert labels.get("cred_1") == {"label": "Büro", "note": "x"}
+    labels.set("cred_1", "note", None)
+    labels.set("cred_1", "never", None)
+    assert labels.get("cred_1") == {"label": "Büro"}
+    labels.set("cred_1", "label", None)
+    assert labels.get("cred_1") == {}
+    assert labels.get("cred_2") == {"label": "home"}
+
+
+def test_what_was_read_does_not_change_under_the_reader(labels: Labels) -> None:
+    labels.set("cred_1", "label", "a")
+    seen = labels.get("cred_1")
+    labels.set("cred_1", "label", "b")
+    assert seen == {"label": "a"}
+
+
+def test_default_tags_are_replaced_as_a_whole(labels: Labels) -> None:
+    assert default_tags(labels, "acc_1") == {}
+    set_default_tags(labels, "acc_1", {"team": "a", "env": "prod"})
+    set_default_tags(labels, "acc_1", {"team": "b"})
+    assert default_tags(labels, "acc_1") == {"team": "b"}
+    set_default_tags(labels, "acc_1", {})
+    assert labels.get("acc_1") == {}
+
+
+def test_a_label_that_is_taken_back_leaves_the_file(tmp_path: Path) -> None:
+    labels = SqliteLabels(tmp_path / "labels.sqlite")
+    labels.set("acc_1", LABEL, "Erika Mustermann")
+    labels.set("acc_1", LABEL, None)
+    raw = b"".join(each.read_bytes() for each in tmp_path.iterdir())
+    assert b"Mustermann" not in raw
+    labels.close()
+
+
+def test_labels_survive(tmp_path: Path) -> None:
+    first = SqliteLabels(tmp_path / "labels.sqlite")
+    first.set("acc_1", LABEL, "a")
+    first.close()
+    again = SqliteLabels(tmp_path / "labels.sqlite")
+    assert again.get("acc_1") == {LABEL: "a"}
+    again.close()
+
+
+@pytest.mark.parametrize("text", ["x" * 101, "two\nlines", "a\ttab", "\ud800", "bell\x07"])
+def test_a_label_is_one_short_line(text: str) -> None:
+    with pytest.raises(BadValue) as raised:
+        checked_label(text, param="label")
+    assert raised.value.param == "label"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"), [(None, None), ("  ", None), (" a ", "a"), ("x" * 100, "x" * 100)]
+)
+def test_an_empty_label_is_none(text: str | None, kept: str | None) -> None:
+    assert checked_label(text, param="label") == kept
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {f"t{number}": "v" for number in range(9)},
+        {"": "v"},
+        {"a b": "v"},
+        {"a": "x" * 65},
+        {"a": "ü"},
+        {"a\n": "v"},
+    ],
+)
+def test_tags_are_those_that_a_call_may_carry(tags: dict[str, str]) -> None:
+    with pytest.raises(BadValue):
+        checked_tags(tags, param="default_tags")
+
+
+def test_the_largest_tags_pass() -> None:
+    tags = {f"{number}" + "k" * 63: "v" * 64 for number in range(8)}
+    assert checked_tags(tags, param="default_tags") == tags
