@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from api.providers.chat_usage import normalise_chat_usage
+from api.providers.chunk_mould import Mould
 from api.providers.failures import FailureRules, classify, classify_inside, unreadable
 from api.providers.port import (
     ChatCall,
@@ -219,6 +220,8 @@ class _StreamReader:
         self._received: list[bytes] = []
         self._done = False
         self._any_bytes = False
+        self._finished = False
+        self._mould: Mould | None = None
         self._tail: list[Chunk] = []
 
     @property
@@ -231,6 +234,10 @@ class _StreamReader:
         self._any_bytes = self._any_bytes or bool(data)
         chunks = []
         for event in self._events.feed(data):
+            if self._mould is not None and not event[0] and self._mould.fits(event[1]):
+                self._received.append(event[1])
+                chunks.append(Chunk(event[1], True, self._finished))
+                continue
             chunk = self._take(event)
             if chunk is not None:
                 chunks.append(chunk)
@@ -262,32 +269,33 @@ class _StreamReader:
             return None
         if data == _DONE:
             self._done = True
+            self._mould = None
             return None
-        try:
-            found = orjson.loads(data)
-        except ValueError:
-            found = None
+        found = _loaded(data)
         if not isinstance(found, dict):
             self._fail(unreadable("The provider's stream holds something that is not a chunk."))
             return None
         self._received.append(data)
-        report = self._report
         choices = found.get("choices")
-        has_choices = bool(choices)
-        if has_choices:
+        if choices:
             self._see_choices(choices)
-        report.see(found, data)
+        self._report.see(found, data)
         if found.get("error") or name == b"error":
             self._fail(classify_inside(found, self._options.failures))
+        if self._report.outcome.failure is not None:
             return None
-        if report.outcome.failure is not None:
-            return None
+        return self._chunk(found, data, has_choices=bool(choices))
+
+    def _chunk(self, found: RawObject, data: bytes, *, has_choices: bool) -> Chunk:
+        self._finished = self._report.all_finished
+        if self._mould is None or not data.startswith(self._mould.head):
+            self._mould = Mould.of(found, data)
         if _OWN in found:
             data = without(data, _OWN)
         if b"\n" in data:
             # Only white space between tokens can be a line feed in JSON; ours is one line.
             data = data.replace(b"\n", b" ")
-        return Chunk(data, has_choices, report.all_finished)
+        return Chunk(data, has_choices, self._finished)
 
     def _see_choices(self, choices: Any) -> None:
         report = self._report
@@ -302,6 +310,7 @@ class _StreamReader:
 
     def _fail(self, failure: ProviderFailure) -> None:
         # The first failure is the cause; what follows are consequences.
+        self._mould = None
         if self._report.outcome.failure is None:
             self._report.outcome.failure = failure
 

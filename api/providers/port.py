@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from domain.errors import DomainError
 from domain.events.base import JsonObject
@@ -52,9 +52,8 @@ class UpstreamRequest:
     method: str = "POST"
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """One piece of a streamed answer, ready for the client."""
+class Chunk(NamedTuple):
+    """One piece of a streamed answer, ready for the client. (A tuple: made once per chunk.)"""
 
     data: bytes
     """A `chat.completion.chunk` object as JSON, without SSE framing."""

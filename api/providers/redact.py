@@ -11,18 +11,25 @@ MESSAGE_CHARS_MAX: Final = 500
 _SIGN: Final = r"[A-Za-z0-9_\-.*•…+/=]"
 _PATTERNS: Final = (
     # "Incorrect API key provided: …": whatever follows is the key or its tail, also a wrong one.
-    re.compile(r"((?:api[ _-]?key|token|credential)s?(?: provided| given)?\s*[:=]\s*)\S+", re.I),
+    re.compile(
+        r"((?:api[ _-]?key|(?:access|auth|bearer|session)[ _-]?token|credential|secret)s?"
+        r"(?: provided| given)?\s*[:=]\s*)\S+",
+        re.I,
+    ),
     re.compile(r"((?:authorization|x-api-key|api-key)\s*[:=]\s*)\S+(?:\s+\S+)?", re.I),
     re.compile(r"(\bbearer\s+)\S{6,}", re.I),
+    re.compile(r"(\bkey ending (?:in|with)\s+)\S+", re.I),
     re.compile(
-        r"()(?<![A-Za-z0-9])(?:sk-|sk_|rk-|pk-|or-|kt_|gsk_|nvapi-|csk-|vck_|fw_|tgp_v1_|cpk_|nvta_"
-        rf"|AIza|AQ\.|ABSK|bedrock-api-key-|AKIA|ASIA|eyJ){_SIGN}+"
+        r"()(?<![A-Za-z0-9])(?:sk-|sk_|rk-|pk-|or-v1-|kt_|gsk_|nvapi-|csk-|vck_|fw_|tgp_v1_|cpk_"
+        rf"|nvta_|AIza|AQ\.|ABSK|bedrock-api-key-|AKIA|ASIA|eyJ){_SIGN}{{4,}}"
     ),
-    # Masked forms: "abcd****wxyz", "…wxyz", "****wxyz".
-    re.compile(r"()[A-Za-z0-9_\-]*(?:\*{2,}|•{2,}|…|\.{3,})[A-Za-z0-9_\-]*(?:\*+[A-Za-z0-9_\-]*)*"),
-    re.compile(r"()\b(?:org|proj|acct|user|team)[-_][A-Za-z0-9]{6,}"),
+    # Masked forms: "abcd****wxyz", "…wxyz", "...wxyz".
+    re.compile(r"()[A-Za-z0-9_\-]*(?:\*{3,}|•{2,})[A-Za-z0-9_\-]*(?:\*+[A-Za-z0-9_\-]*)*"),
+    re.compile(r"()[A-Za-z0-9_\-]*…[A-Za-z0-9]{4}\b"),
+    re.compile(r"()(?<![A-Za-z0-9)\]])\.{3}[A-Za-z0-9]{4}\b"),
+    re.compile(r"()\b(?:org|proj|acct|user|team)[-_](?=[A-Za-z]*\d)[A-Za-z0-9]{6,}"),
     re.compile(r"()\b\d{12}\b"),
-    re.compile(r"()[A-Za-z0-9._%+\-]+@[A-Za-z0-9\-]+\.[A-Za-z0-9.\-]+"),
+    re.compile(r"()[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]+\.[A-Za-z0-9.\-]+"),
     re.compile(r"()\b(?=[A-Za-z_]*\d)(?=[0-9_]*[A-Za-z])[A-Za-z0-9_]{32,}\b"),
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]+")

@@ -9,6 +9,7 @@ SseEvent = tuple[bytes, bytes]
 
 _BOM: Final = b"\xef\xbb\xbf"
 _DATA: Final = b"data: "
+_EVENT: Final = b"event: "
 
 
 class SseDecoder:
@@ -27,31 +28,50 @@ class SseDecoder:
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """The events that these bytes complete."""
-        if not data:
-            return []
+        if not self._started or self._held or self._after_cr or b"\r" in data:
+            return self._any(data)
+        if data.startswith(_DATA) and data.endswith(b"\n\n") and data.find(b"\n") == len(data) - 2:
+            return [(b"", data[6:-2])]
+        return self._complete(data)
+
+    def _any(self, data: bytes) -> list[SseEvent]:
         if self._after_cr or b"\r" in data:
             data = self._with_line_feeds(data)
         held = self._held
-        if held:
-            # Joining only when a blank line may be complete keeps a huge event in small pieces
-            # from being copied once per piece.
-            if b"\n\n" not in data and not (data[:1] == b"\n" and held[-1][-1:] == b"\n"):
-                if data:
-                    held.append(data)
-                return []
-            held.append(data)
-            data = b"".join(held)
-            held.clear()
+        if not held:
+            return self._complete(data)
+        held.append(data)
+        # Joining only when a blank line may be complete keeps a huge event in small pieces
+        # from being copied once per piece.
+        if b"\n\n" not in data and not (data[:1] == b"\n" and held[-2][-1:] == b"\n"):
+            if not data:
+                held.pop()
+            return []
+        data = b"".join(held)
+        held.clear()
+        return self._complete(data)
+
+    def _complete(self, data: bytes) -> list[SseEvent]:
         blocks = data.split(b"\n\n")
         rest = blocks.pop()
         if rest:
-            held.append(rest)
-        events = []
+            self._held.append(rest)
+        if blocks and not self._started:
+            blocks[0] = self._without_mark(blocks[0])
+            self._started = True
+        events: list[SseEvent] = []
         for block in blocks:
-            if block.startswith(_DATA) and b"\n" not in block and self._started:
+            line_end = block.find(b"\n")
+            if line_end < 0 and block.startswith(_DATA):
                 events.append((b"", block[6:]))
+            elif (
+                block.startswith(_EVENT)
+                and block.startswith(_DATA, line_end + 1)
+                and block.find(b"\n", line_end + 1) < 0
+            ):
+                events.append((block[7:line_end], block[line_end + 7 :]))
             else:
-                self._block(block, events)
+                _parse(block, events)
         return events
 
     def pending(self) -> SseEvent | None:
@@ -64,18 +84,13 @@ class SseDecoder:
         """Forget what `pending` showed: it has been taken."""
         self._held.clear()
 
-    def _block(self, block: bytes, events: list[SseEvent]) -> None:
-        block = self._without_mark(block)
-        self._started = True
-        _parse(block, events)
-
     def _without_mark(self, block: bytes) -> bytes:
         return block if self._started else block.removeprefix(_BOM)
 
     def _with_line_feeds(self, data: bytes) -> bytes:
         if self._after_cr:
             # The CR before was taken as a line's end; a LF that follows belongs to it.
-            data = data.removeprefix(b"\n") if data[:1] == b"\n" else data
+            data = data.removeprefix(b"\n")
         # An empty remainder keeps no CR: the pair is complete.
         self._after_cr = data[-1:] == b"\r"
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
