@@ -6,10 +6,10 @@ import argparse
 from typing import Final
 
 from keytoll import PROGRAM
-from keytoll.commands import access, serve
+from keytoll.commands import access, rating, serve
 from keytoll.commands.port import Command
 
-COMMANDS: Final[tuple[Command, ...]] = (*serve.COMMANDS, *access.COMMANDS)
+COMMANDS: Final[tuple[Command, ...]] = (*serve.COMMANDS, *access.COMMANDS, *rating.COMMANDS)
 
 
 def parser() -> argparse.ArgumentParser:
