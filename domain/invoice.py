@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar, Literal
 from uuid import UUID
 
-from domain.clock import instant_text
+from domain.clock import instant_text, parse_instant
 from domain.errors import BadValue, DomainError
 from domain.events.base import PlainEvent
 from domain.ids import derived_id
@@ -101,3 +102,19 @@ def _check_open(events: Sequence[PlainEvent]) -> None:
     status = status_of(events)
     if status != "open":
         raise InvoiceSettled(f"the invoice is {status}")
+
+
+def parse_period(text: str) -> Period:
+    """Read `2026-11` (a month, UTC) or `START/END` (RFC 3339 instants or days, half-open)."""
+    match = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", text)
+    if match:
+        year, month = int(match[1]), int(match[2])
+        later = (year + month // 12, month % 12 + 1)
+        try:
+            return Period(datetime(year, month, 1, tzinfo=UTC), datetime(*later, 1, tzinfo=UTC))
+        except ValueError:
+            raise BadValue("period is out of range", param="period") from None
+    start, slash, end = text.partition("/")
+    if not slash:
+        raise BadValue("period is YYYY-MM or START/END", param="period")
+    return Period(parse_instant(start, param="period"), parse_instant(end, param="period"))

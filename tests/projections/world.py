@@ -1,4 +1,4 @@
-"""A small world for tests of what follows the log: a memory log, a clock, and calls of customers."""
+"""A small world for tests of what follows the log: a memory log, a clock, calls of customers."""
 
 from __future__ import annotations
 

@@ -1,0 +1,137 @@
+"""All invoices that were issued, in memory, following the log: few fields each, no documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Final
+from uuid import UUID
+
+from domain.clock import parse_instant
+from domain.errors import DomainError
+from domain.eventlog.port import EventLog, Recorded
+from domain.events.codec import decode
+from domain.ids import parse_id, public_id
+from domain.invoice import InvoiceNotFound, InvoicePaid, InvoiceVoided, Period, Status
+from domain.invoice_series import CreditNoteIssued, InvoiceIssued, Series
+
+_STREAMS: Final = frozenset({"invoice"})
+_PAGE: Final = 500
+
+
+class PeriodOverlaps(DomainError):
+    """Part of the period was closed before; nothing is billed twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedInvoice:
+    """What closing and listing need to know of an invoice."""
+
+    invoice_id: str
+    number: str
+    account_id: str
+    sandbox: bool
+    period: Period
+    cutoff: dict[str, int]
+    seq: int
+    status: Status = "open"
+
+
+class InvoiceRegister:
+    """Looks up invoices. Any thread may read; `catch_up` takes in what was appended since."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._lock = Lock()
+        self._position = 0
+        self._invoices: dict[str, IssuedInvoice] = {}
+        self._numbers: dict[UUID, int] = {}
+
+    def catch_up(self) -> None:
+        """Apply the log up to its present end."""
+        with self._lock:
+            head = self._log.head()
+            while self._position < head:
+                page = self._log.read(after=self._position, limit=_PAGE, streams=_STREAMS)
+                for recorded in page:
+                    self._apply(recorded)
+                    self._position = recorded.seq
+                if len(page) < _PAGE:
+                    self._position = max(self._position, head)
+
+    def all(
+        self, *, account_id: str | None = None, sandbox: bool | None = None
+    ) -> Sequence[IssuedInvoice]:
+        """In the order of issue."""
+        return [
+            invoice
+            for invoice in list(self._invoices.values())
+            if account_id in {None, invoice.account_id} and sandbox in {None, invoice.sandbox}
+        ]
+
+    def get(self, invoice_id: str) -> IssuedInvoice:
+        """Raises InvoiceNotFound."""
+        try:
+            return self._invoices[invoice_id]
+        except KeyError:
+            raise InvoiceNotFound("there is no such invoice") from None
+
+    def closing(self, account_id: str, period: Period, *, sandbox: bool) -> IssuedInvoice | None:
+        """The invoice that closed exactly this period, or None while all of it is open.
+
+        Raises PeriodOverlaps when a part of it was closed.
+        """
+        for invoice in self.all(account_id=account_id, sandbox=sandbox):
+            if invoice.period == period:
+                return invoice
+            if invoice.period.overlaps(period):
+                raise PeriodOverlaps(
+                    f"{invoice.number} has closed {invoice.period} of {account_id},"
+                    f" which overlaps {period}"
+                )
+        return None
+
+    def next_version(self, series: Series) -> int:
+        """The number that the series' next document takes."""
+        return self._numbers.get(series.stream, 0) + 1
+
+    def issued(self, invoice: IssuedInvoice) -> tuple[InvoiceIssued, str]:
+        """The event that holds the whole document, and when it was recorded."""
+        recorded = self._log.read(after=invoice.seq - 1, limit=1)[0]
+        event = decode(recorded)
+        if not isinstance(event, InvoiceIssued):
+            raise InvoiceNotFound(f"seq {invoice.seq} does not hold {invoice.number}")
+        return event, recorded.recorded_at
+
+    def _apply(self, recorded: Recorded) -> None:
+        event = decode(recorded)
+        if isinstance(event, InvoiceIssued | CreditNoteIssued):
+            self._numbers[recorded.originator_id] = recorded.originator_version
+        if isinstance(event, InvoiceIssued):
+            self._invoices[event.invoice_id] = IssuedInvoice(
+                invoice_id=event.invoice_id,
+                number=event.number,
+                account_id=event.account_id,
+                sandbox=event.sandbox,
+                period=Period(parse_instant(event.start), parse_instant(event.end)),
+                cutoff=event.cutoff,
+                seq=recorded.seq,
+            )
+        elif isinstance(event, InvoicePaid | InvoiceVoided):
+            self._settle(recorded.originator_id, event)
+
+    def _settle(self, invoice: UUID, event: InvoicePaid | InvoiceVoided) -> None:
+        invoice_id = public_id("inv", invoice)
+        known = self._invoices.get(invoice_id)
+        if known is not None:
+            status: Status = "paid" if isinstance(event, InvoicePaid) else "void"
+            self._invoices[invoice_id] = replace(known, status=status)
+
+
+def invoice_uuid(invoice_id: str) -> UUID:
+    """The stream of an invoice's own events. Raises InvoiceNotFound for what is no id of one."""
+    try:
+        return parse_id("inv", invoice_id)
+    except DomainError:
+        raise InvoiceNotFound("there is no such invoice") from None

@@ -1,0 +1,47 @@
+"""What a report leaves out: exact values of some columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from projections.store.port import Value
+
+_COLUMNS: Final = {
+    "account": "account_id",
+    "provider": "provider",
+    "model": "model",
+    "requested_model": "requested_model",
+    "credential": "credential_id",
+    "api_key": "api_key_id",
+    "usage_source": "usage_source",
+    "status": "status",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filters:
+    """None: everything."""
+
+    account: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    requested_model: str | None = None
+    credential: str | None = None
+    api_key: str | None = None
+    usage_source: str | None = None
+    status: str | None = None
+    sandbox: bool | None = None
+
+    def sql(self) -> tuple[str, dict[str, Value]]:
+        """`AND …` over the columns of request_lines, and the parameters in it."""
+        parts: list[str] = []
+        parameters: dict[str, Value] = {}
+        for name, column in _COLUMNS.items():
+            value = getattr(self, name)
+            if value is not None:
+                parts.append(f"AND l.{column} = {{only_{name}:String}}")
+                parameters[f"only_{name}"] = value
+        if self.sandbox is not None:
+            parts.append("AND l.sandbox" if self.sandbox else "AND NOT l.sandbox")
+        return " ".join(parts), parameters

@@ -1,0 +1,85 @@
+"""How the projections are doing: what operators watch and what keeps a period from closing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from projections.rows import micros
+from projections.store.port import ProjectionStore
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Counts since an instant; dead letters and conflicts are of all time."""
+
+    requests: int
+    estimated: int
+    unrated: int
+    lost: int
+    dead_letters: int
+    conflicts: int
+
+    @property
+    def estimate_share(self) -> float:
+        """Of the requests that used anything, how many are estimated: 0.0 to 1.0."""
+        return self.estimated / self.requests if self.requests else 0.0
+
+
+def health(store: ProjectionStore, *, since: datetime) -> Health:
+    """As the tables are now."""
+    (requests, estimated, unrated, lost) = store.query(
+        """
+        SELECT sum(sign * (state = 'settled')), sum(sign * (usage_source = 'estimate')),
+            sum(sign * (status = 'unrated')), sum(sign * (failure = 'process_lost'))
+        FROM $db.request_lines FINAL
+        WHERE recorded_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+        """,
+        {"since": micros(since)},
+    )[0]
+    return Health(requests, estimated, unrated, lost, dead_letters(store), conflicts(store))
+
+
+def dead_letters(store: ProjectionStore, *, account_id: str | None = None) -> int:
+    """Events that could not be read and stand open; those of no account count for every one."""
+    return _count(
+        store,
+        "SELECT count() FROM $db.dead_letters FINAL WHERE resolved = 0"
+        " AND ({account:String} = '' OR account_id IN ({account:String}, ''))",
+        account_id,
+    )
+
+
+def conflicts(store: ProjectionStore, *, account_id: str | None = None) -> int:
+    """Seqs that came with a second payload."""
+    return _count(
+        store,
+        "SELECT count() FROM $db.conflicts FINAL"
+        " WHERE {account:String} = '' OR account_id IN ({account:String}, '')",
+        account_id,
+    )
+
+
+def doubled_events(store: ProjectionStore) -> int:
+    """Event ids that stand in the log with two payloads. Reads every line: for closing."""
+    return _count(
+        store,
+        "SELECT count() FROM (SELECT event_id FROM $db.log_lines"
+        " WHERE {account:String} = '' GROUP BY event_id HAVING min(hash) != max(hash))",
+        None,
+    )
+
+
+def open_requests(store: ProjectionStore) -> int:
+    """Requests that were routed and have no terminal event in the tables."""
+    return _count(
+        store,
+        "SELECT uniqExact(request_id) FROM $db.routed_requests"
+        " WHERE {account:String} = '' AND request_id NOT IN"
+        " (SELECT request_id FROM $db.request_lines WHERE version = 2)",
+        None,
+    )
+
+
+def _count(store: ProjectionStore, sql: str, account_id: str | None) -> int:
+    return int(store.query(sql, {"account": account_id or ""})[0][0])

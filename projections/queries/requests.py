@@ -1,0 +1,150 @@
+"""Single requests, newest first, page by page (API.md 5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+from domain.clock import instant_text
+from domain.errors import BadValue
+from domain.events.base import JsonObject
+from domain.ids import public_id
+from domain.money import text_of
+from projections.queries.billing import BILLED_LINES, ENDED_WITHIN
+from projections.queries.filters import Filters
+from projections.rows import COUNTS, micros
+from projections.store.port import ProjectionStore, Row, Value
+
+LIMIT_DEFAULT: Final = 50
+LIMIT_MAX: Final = 1000
+
+_CURSOR: Final = re.compile(r"(\d{1,18})-([0-9a-f]{32})")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TEXTS: Final = (
+    *("account_id", "api_key_id", "credential_id", "provider", "api", "requested_model"),
+    *("model", "state", "status", "usage_source", "price_book", "markup_rate"),
+)
+_OPTIONAL: Final = ("failure", "finish_reason", "delivered")
+_PLAIN: Final = ("stream", "sandbox", "tags", "first_byte_ms", "total_ms", "tries", "unrated_units")
+_REFERENCE: Final = ("rule", "reference_provider", "reference_model", "price_rows")
+_INSTANTS: Final = ("routed_at", "terminal_at", "billed_start", "billed_end")
+_SELECTED: Final = (
+    *("request_id", *_TEXTS, *_OPTIONAL, *_PLAIN, *_REFERENCE),
+    *("at_cost_usd", "fee_usd", "billed_in", *COUNTS),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestsQuestion:
+    """Which requests: ended in a half-open period, after a cursor of an earlier page."""
+
+    start: datetime
+    end: datetime
+    filters: Filters = field(default_factory=Filters)
+    after: str | None = None
+    limit: int = LIMIT_DEFAULT
+
+    def __post_init__(self) -> None:
+        if not self.start < self.end:
+            raise BadValue("'to' must be after 'from'", param="to")
+        if not 1 <= self.limit <= LIMIT_MAX:
+            raise BadValue(f"limit must be 1 to {LIMIT_MAX}", param="limit")
+        if self.after is not None and not _CURSOR.fullmatch(self.after):
+            raise BadValue("after must be the 'next' of an earlier page", param="after")
+
+
+def request_list(
+    store: ProjectionStore, question: RequestsQuestion, *, as_of: Mapping[str, int]
+) -> JsonObject:
+    """One page, and the cursor of the next one (None on the last)."""
+    rows = store.query(*_statement(question, max(as_of.values(), default=0)))
+    shown = [_shown(row) for row in rows[: question.limit]]
+    more = len(rows) > question.limit
+    return {
+        "from": instant_text(question.start),
+        "to": instant_text(question.end),
+        "requests": shown,
+        "next": _cursor(rows[question.limit - 1]) if more else None,
+        "as_of": dict(as_of),
+    }
+
+
+def _statement(question: RequestsQuestion, as_of: int) -> tuple[str, dict[str, Value]]:
+    conditions, parameters = question.filters.sql()
+    unchanging, _ = Filters(account=question.filters.account).sql()
+    parameters |= {
+        "as_of": as_of,
+        "start": micros(question.start),
+        "end": micros(question.end),
+        "limit": question.limit + 1,
+    }
+    keyset = ""
+    match = _CURSOR.fullmatch(question.after or "")
+    if match:
+        keyset = (
+            "AND (terminal_at, toString(request_id)) <"
+            " (fromUnixTimestamp64Micro({at:Int64}, 'UTC'), {request:String})"
+        )
+        parameters |= {"at": int(match[1]), "request": str(UUID(match[2]))}
+    instants = ", ".join(f"toUnixTimestamp64Micro({name})" for name in _INSTANTS)
+    # The latest version of a request speaks for it, also where a filter names what it was before:
+    # only what no event changes may be filtered before the window function.
+    lines = BILLED_LINES.replace("l.*", "l.*, max(version) OVER (PARTITION BY request_id) AS last")
+    sql = f"""
+        SELECT {", ".join(_SELECTED)}, {instants}
+        FROM ({lines} {unchanging} {ENDED_WITHIN}) AS l
+        WHERE sign = 1 AND version = last {keyset} {conditions}
+        ORDER BY terminal_at DESC, toString(request_id) DESC
+        LIMIT {{limit:UInt64}}
+    """  # noqa: S608 - put together from our own text; values are parameters
+    return sql, parameters
+
+
+def _shown(row: Row) -> JsonObject:
+    cells = dict(zip((*_SELECTED, *_INSTANTS), row, strict=True))
+    rule = cells["rule"]
+    billed = None
+    if cells["billed_in"]:
+        billed = {
+            "invoice_id": cells["billed_in"],
+            "start": _instant(cells["billed_start"]),
+            "end": _instant(cells["billed_end"]),
+        }
+    return {
+        "request_id": public_id("req", cells["request_id"]),
+        **{name: cells[name] for name in _TEXTS},
+        **{name: cells[name] or None for name in _OPTIONAL},
+        **{name: cells[name] for name in _PLAIN},
+        "routed_at": _instant(cells["routed_at"]),
+        "ended_at": _instant(cells["terminal_at"]),
+        "usage": {unit: cells[unit] for unit in COUNTS if cells[unit] is not None},
+        "at_cost_usd": _amount(cells["at_cost_usd"]),
+        "fee_usd": _amount(cells["fee_usd"]),
+        "reference": {
+            "rule": rule,
+            "provider": cells["reference_provider"],
+            "model": cells["reference_model"],
+            "price_rows": cells["price_rows"],
+        }
+        if rule
+        else None,
+        "billed_in": billed,
+    }
+
+
+def _cursor(row: Row) -> str:
+    cells = dict(zip((*_SELECTED, *_INSTANTS), row, strict=True))
+    return f"{cells['terminal_at']}-{cells['request_id'].hex}"
+
+
+def _instant(since: int) -> str:
+    return instant_text(_EPOCH + timedelta(microseconds=since))
+
+
+def _amount(value: Decimal | None) -> str | None:
+    return None if value is None else text_of(value)
