@@ -13,7 +13,7 @@ import socket
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -32,6 +32,8 @@ ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 HEADER_BYTES_MAX: Final = 64 * 1024
 DNS_CACHE_S: Final = 30
 _URLS_KEPT_MAX: Final = 1000
+_LOOK_S_MIN: Final = 0.01
+_OWN_HEADERS: Final = ((b"accept-encoding", b"identity"), (b"user-agent", b"keytoll"))
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -90,10 +92,9 @@ class Answer:
     ) -> None:
         self.status = response.status_code
         self.headers = _headers(response)
-        self._response = response
-        self._pieces = aiter(_stream(response))
-        self._timeouts = timeouts
-        self._deadline = deadline
+        self._stream = _stream(response)
+        self._pieces = aiter(self._stream)
+        self._patience = _Patience(idle_s=timeouts.idle_s, deadline=deadline)
         self._bytes_left = bytes_max
         self._decoder = _decoder(self.headers.get("content-encoding", ""))
 
@@ -107,7 +108,10 @@ class Answer:
 
     async def __anext__(self) -> bytes:
         while True:
-            data = await self._next()
+            try:
+                data = await self._patience.wait(self._pieces)
+            except (httpx.HTTPError, aiohttp.ClientError, OSError):
+                raise Broken("the connection to the provider broke") from None
             if self._decoder is not None:
                 data = self._decoder.decode(data, self._bytes_left)
             self._bytes_left -= len(data)
@@ -117,7 +121,7 @@ class Answer:
                 return data
 
     async def read(self, bytes_max: int) -> bytes:
-        """The body, cut at `bytes_max`; for error bodies."""
+        """The body, cut at `bytes_max`; for error bodies and small answers."""
         parts: list[bytes] = []
         size = 0
         async for data in self:
@@ -129,22 +133,65 @@ class Answer:
 
     async def aclose(self) -> None:
         """Give the connection back, or close it when the answer was not read to its end."""
+        self._patience.end()
         try:
-            await _stream(self._response).aclose()
+            await self._stream.aclose()
         except (httpx.HTTPError, aiohttp.ClientError, OSError):
             # The connection is gone already; there is nothing left to give back.
             return
 
-    async def _next(self) -> bytes:
-        loop = asyncio.get_running_loop()
-        idle_until = loop.time() + self._timeouts.idle_s
+
+class _Patience:
+    """Waits for each piece of one answer no longer than allowed.
+
+    `asyncio.timeout` around each piece would set and cancel a timer per chunk; here one timer per
+    answer looks now and then whether somebody waits for too long.
+    """
+
+    def __init__(self, *, idle_s: float, deadline: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._idle_s = idle_s
+        self._deadline = deadline
+        self._due = min(self._loop.time() + idle_s, deadline)
+        self._waiter: asyncio.Task[Any] | None = None
+        self._expired = False
+        self._timer: asyncio.TimerHandle | None = self._loop.call_at(self._due, self._look)
+
+    async def wait(self, pieces: AsyncIterator[bytes]) -> bytes:
+        """The next piece. Raises TimedOut (idle or total), and whatever the pieces raise."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an answer is read inside a task")
+        self._due = min(self._loop.time() + self._idle_s, self._deadline)
+        cancelling = task.cancelling()
+        self._waiter = task
         try:
-            async with asyncio.timeout_at(min(idle_until, self._deadline)):
-                return await anext(self._pieces)
-        except TimeoutError:
-            raise TimedOut("idle" if idle_until < self._deadline else "total") from None
-        except (httpx.HTTPError, aiohttp.ClientError, OSError):
-            raise Broken("the connection to the provider broke") from None
+            return await anext(pieces)
+        except asyncio.CancelledError:
+            if self._expired and task.uncancel() <= cancelling:
+                raise TimedOut("total" if self._due >= self._deadline else "idle") from None
+            raise
+        except StopAsyncIteration:
+            self.end()
+            raise
+        finally:
+            self._waiter = None
+
+    def end(self) -> None:
+        """No more waiting."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if self._waiter is not None and now >= self._due:
+            self._timer = None
+            self._expired = True
+            self._waiter.cancel()
+            return
+        due = self._due if self._waiter is not None else now + self._idle_s
+        self._timer = self._loop.call_at(max(due, now + _LOOK_S_MIN), self._look)
 
 
 class Upstream:
@@ -178,10 +225,16 @@ class Upstream:
         outgoing = httpx.Request(
             request.method,
             self._url(request.url, target.hosts),
-            headers={**request.headers, "accept-encoding": "identity", "user-agent": "keytoll"},
-            content=request.body or None,
+            headers=[
+                *((name.encode(), value.encode()) for name, value in request.headers.items()),
+                *_OWN_HEADERS,
+            ],
+            stream=httpx.ByteStream(request.body),
             extensions={"timeout": {"connect": timeouts.connect_s, "pool": timeouts.connect_s}},
         )
+        outgoing.read()
+        # Else httpx looks for the encoding anew each time that a header is read.
+        outgoing.headers.encoding = "ascii"
         try:
             async with asyncio.timeout_at(start + timeouts.connect_s + timeouts.first_byte_s):
                 response = await self._transport.handle_async_request(outgoing)
