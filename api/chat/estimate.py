@@ -26,7 +26,7 @@ THREAD_CHARS: Final = 20_000
 """Longer texts are counted in a thread: about 2 ms of work on the event loop at most."""
 BLOCK_CHARS: Final = 8192
 """tiktoken's time grows with the square of an unbroken run, and its splitting overflows its stack
-on some (200,000 spaces are enough), so a text is counted in blocks of this size."""
+on some (a million spaces), so a text is counted in blocks of this size."""
 CUT_TOKENS: Final = 4
 """Taken off wherever a block had to end inside a run: cutting may only make a count smaller."""
 

@@ -161,7 +161,7 @@ def test_blocks_never_count_more_than_the_whole(
 @pytest.mark.parametrize("unit", ["a", " ", "\n", "!", "=", "漢", "\U0001f600", "aB", "\ud800"])
 @pytest.mark.parametrize("model", ["gpt-4", "gpt-4o"])
 def test_a_megabyte_of_one_run_stays_bounded(estimator: Estimator, model: str, unit: str) -> None:
-    # 200,000 spaces in one piece make tiktoken's splitter overflow its stack; a million letters
+    # A million spaces in one piece make tiktoken's splitter overflow its stack; a million letters
     # in one piece take seconds. In blocks each takes a quarter of a second at most when idle.
     text = unit * (1_000_000 // len(unit))
     start = time.process_time()
