@@ -40,6 +40,8 @@ from keytoll.control import ControlServer, RunCommand
 from keytoll.sandbox.server import SandboxServer
 from keytoll.setting import Address
 from keytoll.wiring import Stores
+from workers.loop import State, Worker
+from workers.project import Project
 
 REFERENCE: Final = "same-provider-first"
 """The free-model rule in force (PRICES.md 2)."""
@@ -64,6 +66,11 @@ class Server:
             stores.log, per_account_max=settings.account_calls_max, drains_max=settings.drains_max
         )
         self._control = ControlServer(settings.data, run_command)
+        self._workers = (
+            Worker("project", self._project, on_change=_log_worker),
+            Worker("seal", stores.sealer, on_change=_log_worker),
+        )
+        self._project_step: Project | None = None
         self._stop = asyncio.Event()
         self._ready = False
 
@@ -102,6 +109,8 @@ class Server:
         )
         serving = loop.create_task(web.serve(sockets=[listener]))
         following = loop.create_task(self._follow())
+        for worker in self._workers:
+            worker.start()
         await self._control.start()
         self._ready = True
         await web.listening.wait()
@@ -116,6 +125,8 @@ class Server:
             await self._in_flight.stop(limit_s=settings.shutdown_timeout_s)
             following.cancel()
             await self._control.stop()
+            for worker in self._workers:
+                await asyncio.to_thread(worker.stop)
             web.should_exit = True
             await serving
             await upstream.aclose()
@@ -241,6 +252,12 @@ class Server:
             await asyncio.sleep(FOLLOW_S)
             await asyncio.to_thread(self._stores.directory.catch_up)
 
+    def _project(self) -> float:
+        """The projecting worker's step; the first one opens the engine, which takes a while."""
+        if self._project_step is None:
+            self._project_step = Project(self._stores.projections.open())
+        return self._project_step()
+
     def _why_not_ready(self) -> str | None:
         if self._in_flight.stopping:
             return "stopping"
@@ -263,6 +280,11 @@ class _Web(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
+
+
+def _log_worker(state: State) -> None:
+    say = _log.info if state.error is None else _log.error
+    say("worker", worker=state.name, status=state.status, error=state.error)
 
 
 def _hosts(urls: Iterable[str]) -> frozenset[str]:

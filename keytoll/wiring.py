@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Final, cast
@@ -14,9 +15,11 @@ import structlog
 from domain.clock import Clock
 from domain.directory import Directory
 from domain.errors import UnsafeSetup
+from domain.eventlog.checkpoint import append_checkpoint
 from domain.eventlog.port import EventLog
 from domain.eventlog.sqlite import open_sqlite_log
 from domain.events.codec import decode
+from domain.invoice_register import InvoiceRegister
 from domain.labels.port import Labels
 from domain.labels.sqlite import SqliteLabels
 from domain.ledger import Ledger
@@ -28,10 +31,13 @@ from domain.vault.sqlite import sqlite_vault
 from keytoll.settings import Settings
 from pricing.book import Books, UnknownBook
 from pricing.load import shipped_books
+from projections.invoicing import Invoices
 from projections.migrate import prepare
 from projections.projector import Projector
 from projections.store.clickhouse import open_embedded
 from projections.store.port import ProjectionStore, ProjectionUnavailable
+from workers.close import Closer
+from workers.seal import Sealer
 from workers.sweep import sweep
 
 EVENTS_FILE: Final = "events.sqlite"
@@ -97,6 +103,22 @@ class Stores:
     ledger: Ledger
     books: Books
     projections: Projections
+    register: InvoiceRegister
+    sealer: Sealer
+
+    def closer(self) -> Closer:
+        """What closes periods; opens the projections."""
+        return Closer(
+            log=self.log,
+            projector=self.projections.open(),
+            register=self.register,
+            seal=self.sealer.seal,
+            clock=self.clock,
+        )
+
+    def invoices(self) -> Invoices:
+        """What reads invoices; opens the projections."""
+        return Invoices(log=self.log, register=self.register, projector=self.projections.open())
 
     def close(self) -> None:
         """Release everything. The log goes last, because the others still write to it."""
@@ -148,6 +170,13 @@ def open_stores(settings: Settings, clock: Clock, *, epoch: str) -> Stores:
         ),
         books=books,
         projections=Projections(settings.data / PROJECTIONS_FOLDER, log, books),
+        register=InvoiceRegister(log),
+        sealer=Sealer(
+            log,
+            clock=clock,
+            checkpoint=partial(append_checkpoint, settings.checkpoints),
+            interval_s=settings.seal_interval_s,
+        ),
     )
 
 

@@ -18,7 +18,7 @@ QUIET_S: Final = 30.0
 LOOK_S: Final = 1.0
 SEAL_TIMEOUT_S: Final = 60.0
 
-Checkpoint = Callable[[Recorded], None]
+Checkpoint = Callable[[Recorded], object]
 """Writes a seal down outside the store; may raise OSError, and is then called again."""
 
 

@@ -6,10 +6,15 @@ import argparse
 from typing import Final
 
 from keytoll import PROGRAM
-from keytoll.commands import access, rating, serve
+from keytoll.commands import access, billing, rating, serve
 from keytoll.commands.port import Command
 
-COMMANDS: Final[tuple[Command, ...]] = (*serve.COMMANDS, *access.COMMANDS, *rating.COMMANDS)
+COMMANDS: Final[tuple[Command, ...]] = (
+    *serve.COMMANDS,
+    *access.COMMANDS,
+    *billing.COMMANDS,
+    *rating.COMMANDS,
+)
 
 
 def parser() -> argparse.ArgumentParser:

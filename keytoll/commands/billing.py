@@ -1,0 +1,179 @@
+"""`keytoll close`, `keytoll report` and `keytoll invoice`."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from domain.errors import BadValue
+from domain.events.base import JsonObject
+from domain.invoice import Period, parse_period
+from keytoll.commands.port import Command, Console, Inside
+from keytoll.wiring import Stores
+from projections.documents import csv_text, json_bytes
+from projections.queries.filters import Filters
+from projections.queries.usage import UsageQuestion, groups_of, usage_csv, usage_report
+
+_INVOICE_COLUMNS: Final = ("number", "account_id", "subtotal", "tax", "total", "id")
+_FEE_GROUPS: Final = "month,provider,model"
+
+
+def _close_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--period", required=True, help="YYYY-MM, or START/END")
+    parser.add_argument("--account", metavar="acc_…", help="default: every account")
+    parser.add_argument(
+        "--grace", type=int, metavar="SECONDS", help="wait after the period's end before closing"
+    )
+
+
+def close(stores: Stores, args: argparse.Namespace, console: Console) -> int:
+    """Issue the invoices of a period. 1: some account's period could not be closed."""
+    grace_s = stores.settings.close_grace_s if args.grace is None else args.grace
+    if grace_s < 0:
+        raise BadValue("--grace must not be negative", param="--grace")
+    closed = stores.closer().close(
+        parse_period(args.period), account_id=args.account, grace_s=grace_s
+    )
+    reader = stores.invoices()
+    documents = [reader.show(invoice.invoice_id) for invoice in closed.invoices]
+    if args.json:
+        answer = {"invoices": documents, "refused": closed.refused}
+        console.say(orjson.dumps(answer).decode())
+    else:
+        _table(documents, console)
+    for account_id, reason in closed.refused.items():
+        console.complain(f"{account_id} stays open: {reason}")
+    return 1 if closed.refused else 0
+
+
+def _report_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("usage", "fees"))
+    parser.add_argument("--period", help="YYYY-MM, or START/END; default: the last 30 days")
+    parser.add_argument("--group-by", metavar="FIELD,…", help="for example day,provider,tag:team")
+    parser.add_argument("--account", metavar="acc_…")
+    parser.add_argument("--csv", action="store_true", help="answer in CSV")
+
+
+def report(stores: Stores, args: argparse.Namespace, console: Console) -> int:
+    """Usage or fees, grouped; rows add up to totals."""
+    if args.period:
+        period = parse_period(args.period)
+    else:
+        now = stores.clock.now()
+        period = Period(now - timedelta(days=30), now + timedelta(seconds=1))
+    groups = args.group_by or ("provider,model" if args.what == "usage" else _FEE_GROUPS)
+    question = UsageQuestion(
+        start=period.start,
+        end=period.end,
+        group_by=groups_of(groups),
+        filters=Filters(account=args.account),
+    )
+    projector = stores.projections.open()
+    position = projector.catch_up()
+    answer = usage_report(projector.store, question, as_of={stores.log.store_id: position})
+    if args.json:
+        console.say(orjson.dumps(answer).decode())
+    elif args.csv:
+        console.out.write(usage_csv(answer))
+    else:
+        _usage_table(answer, console)
+    return 0
+
+
+def _invoice_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listed = actions.add_parser("list", help="issued invoices, newest first")
+    listed.add_argument("--account", metavar="acc_…")
+    shown = actions.add_parser("show", help="one invoice")
+    shown.add_argument("id", metavar="inv_…")
+    exported = actions.add_parser("export", help="one invoice as a file, the same bytes every time")
+    exported.add_argument("id", metavar="inv_…")
+    exported.add_argument("--format", choices=("json", "csv"), default="json")
+    exported.add_argument("--out", metavar="FILE", help="default: standard output")
+    for action in actions.choices.values():
+        action.add_argument("--json", action="store_true", help="answer in JSON")
+
+
+def invoice(stores: Stores, args: argparse.Namespace, console: Console) -> int:
+    """List, show or export invoices."""
+    reader = stores.invoices()
+    if args.action == "list":
+        documents = list(reader.list(account_id=args.account, limit=10_000))
+        if args.json:
+            console.say(orjson.dumps({"invoices": documents}).decode())
+        else:
+            _table(documents, console)
+        return 0
+    document = reader.show(args.id)
+    if args.action == "export":
+        text = csv_text(document).encode() if args.format == "csv" else json_bytes(document)
+        if args.out:
+            write_file(console.folder / args.out, text)
+        else:
+            console.out.write(text.decode())
+    elif args.json:
+        console.say(orjson.dumps(document).decode())
+    else:
+        _show(document, console)
+    return 0
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a result. Raises BadValue when the path cannot be written."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise BadValue(f"{path} cannot be written: {error.strerror}", param="--out") from None
+
+
+def _table(documents: list[JsonObject], console: Console) -> None:
+    if not documents:
+        console.say("no invoices: nothing was used in the period")
+    for document in documents:
+        period = f"{document['period']['start'][:10]}/{document['period']['end'][:10]}"
+        cells = (str(document[name]) for name in _INVOICE_COLUMNS)
+        console.say(f"{period}  " + "  ".join(cells))
+
+
+def _show(document: JsonObject, console: Console) -> None:
+    period = document["period"]
+    console.say(f"{document['number'] or 'DRAFT'}  {document['status']}  {document['id']}")
+    console.say(f"account  {document['account_id']}")
+    console.say(f"period   {period['start']} to {period['end']}")
+    for line in document["lines"]:
+        counts = f"{line.get('input_tokens', 0)} in, {line.get('output_tokens', 0)} out"
+        console.say(
+            f"  {line['kind']:<10} {line['provider']}/{line['model']}"
+            f"  {line['requests']} calls, {counts}"
+            f"  at cost {line['at_cost_usd']}  × {line['markup_rate']}"
+            f"  = {line['fee_usd']}  → {line['amount']}"
+        )
+    for name in ("fee_usd_exact", "carried_in", "subtotal", "tax", "total", "carried_out"):
+        console.say(f"{name:<14} {document[name]:>28}")
+
+
+def _usage_table(answer: JsonObject, console: Console) -> None:
+    columns = ("requests", "input_tokens", "output_tokens", "at_cost_usd", "fee_usd")
+    groups = answer["group_by"]
+    rows = [[str(row[name]) for name in (*groups, *columns)] for row in answer["rows"]]
+    totals = ["total", *[""] * (len(groups) - 1)] if groups else []
+    rows.append([*totals, *(str(answer["totals"][name]) for name in columns)])
+    heads = [*groups, *columns]
+    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+    for row in (heads, *rows):
+        cells = [
+            cell.ljust(width) if i < len(groups) else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        console.say("  ".join(cells).rstrip())
+
+
+COMMANDS: Final[tuple[Command, ...]] = (
+    Inside("close", "close a period: issue its invoices", _close_arguments, close),
+    Inside("report", "usage and fees, grouped", _report_arguments, report),
+    Inside("invoice", "list, show and export invoices", _invoice_arguments, invoice),
+)
