@@ -8,19 +8,18 @@ resolves to a private address is refused, and the address that was checked is th
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import zlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
-from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 from httpx_aiohttp import AiohttpTransport
 
+from api.providers.hosts import origin_allowed, origin_of, public_address
 from api.providers.port import UpstreamRequest
 from domain.errors import DomainError
 
@@ -34,7 +33,6 @@ DNS_CACHE_S: Final = 30
 _URLS_KEPT_MAX: Final = 1000
 _LOOK_S_MIN: Final = 0.01
 _OWN_HEADERS: Final = ((b"accept-encoding", b"identity"), (b"user-agent", b"keytoll"))
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 
 class TransportError(DomainError):
@@ -206,7 +204,7 @@ class Upstream:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         """`named_urls` are base URLs that the operator chose: their origins are always allowed."""
-        self._named = frozenset(_origin(url) for url in named_urls)
+        self._named = frozenset(origin for url in named_urls if (origin := origin_of(url)))
         self._answer_bytes_max = answer_bytes_max
         self._transport = transport or _transport(
             named_hosts=frozenset(host for _, host, _ in self._named),
@@ -254,8 +252,8 @@ class Upstream:
         await self._transport.aclose()
 
     def _url(self, url: str, hosts: Sequence[str]) -> httpx.URL:
-        origin = _origin(url)
-        if origin not in self._named and not _allowed(origin, hosts):
+        origin = origin_of(url)
+        if origin is None or not (origin in self._named or origin_allowed(origin, hosts)):
             raise HostRefused("the provider's address is not one that keytoll may call")
         known = self._urls.get(url)
         if known is None:
@@ -285,55 +283,6 @@ class _GuardedResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._inner.close()
-
-
-def public_address(text: str) -> bool:
-    """True if the address is on the public internet, also when wrapped in an IPv6 one."""
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is None and address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return public_address(str(inner))
-        if address.teredo is not None or address.is_site_local:
-            return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
-
-
-def host_allowed(host: str, patterns: Sequence[str]) -> bool:
-    """True if the host is in the list; `*.suffix` stands for exactly one label before it."""
-    for pattern in patterns:
-        if pattern.startswith("*."):
-            label, _, rest = host.partition(".")
-            if label and rest == pattern[2:]:
-                return True
-        elif host == pattern:
-            return True
-    return False
-
-
-_Origin = tuple[str, str, int]
-
-
-def _origin(url: str) -> _Origin:
-    """Scheme, host and port; refuses what could be read in two ways."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        raise HostRefused("the provider's address is not a URL") from None
-    if parts.scheme not in ("https", "http") or not host or "@" in parts.netloc or "\\" in url:
-        raise HostRefused("the provider's address is not a plain https URL")
-    return parts.scheme, host.lower(), port or (443 if parts.scheme == "https" else 80)
-
-
-def _allowed(origin: _Origin, hosts: Sequence[str]) -> bool:
-    scheme, host, port = origin
-    return scheme == "https" and port == 443 and host_allowed(host, hosts)
 
 
 def _transport(*, named_hosts: frozenset[str], connections_max: int) -> AiohttpTransport:
