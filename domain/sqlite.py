@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -42,6 +43,34 @@ def connect(path: Path, *, secure_delete: bool = False, read_only: bool = False)
         connection.close()
         raise
     return connection
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file as of one instant, also while it is in use; on disk when this returns.
+
+    Page by page, not by VACUUM: that may give rows new rowids. Raises UnsafeSetup if the target
+    exists or the source cannot be copied.
+    """
+    if not source.exists():
+        raise UnsafeSetup(f"there is no file {source} to copy")
+    try:
+        descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise UnsafeSetup(f"{target} exists already") from None
+    try:
+        with (
+            closing(connect(source, read_only=True)) as reading,
+            closing(sqlite3.connect(target, isolation_level=None)) as writing,
+        ):
+            reading.backup(writing)
+            # One file, without a log beside it that a copy could forget.
+            _pragma(writing, "journal_mode", "DELETE", expected="delete")
+        os.fsync(descriptor)
+    except sqlite3.Error as error:
+        target.unlink()
+        raise UnsafeSetup(f"{source} cannot be copied: {error}") from error
+    finally:
+        os.close(descriptor)
 
 
 class Ownership:

@@ -52,6 +52,9 @@ class LineStore(Protocol):
 
     def at(self, seq: int) -> Recorded | None: ...
 
+    def last(self) -> Recorded | None:
+        """The latest event, be it of a store that this one continues: time goes on from it."""
+
     def has(self, originator_id: UUID, originator_version: int) -> bool: ...
 
     def stream(self, originator_id: UUID) -> Sequence[Recorded]: ...
@@ -160,7 +163,7 @@ class Writer:
             if seq != frontier.size + 1:
                 raise CorruptLog(f"seq {frontier.size + 1} of {self._store_id} is missing")
             frontier.add(leaf)
-        last = self._store.at(frontier.size) if frontier.size else None
+        last = self._store.last()
         if self._store.head() != frontier.size or (frontier.size and last is None):
             raise CorruptLog(f"seq {frontier.size} of {self._store_id} is missing")
         own = self._store.stream(self._stream)

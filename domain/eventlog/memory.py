@@ -51,6 +51,9 @@ class MemoryStore:
     def at(self, seq: int) -> Recorded | None:
         return self._rows[seq - 1] if 0 < seq <= len(self._rows) else None
 
+    def last(self) -> Recorded | None:
+        return self._rows[-1] if self._rows else None
+
     def has(self, originator_id: UUID, originator_version: int) -> bool:
         return originator_version in self._streams.get(originator_id, {})
 

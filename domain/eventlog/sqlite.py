@@ -35,6 +35,7 @@ from domain.eventlog.sqlite_rows import (
     INSERT_EVENT,
     INSERT_LINE,
     SELECT_AT,
+    SELECT_LAST,
     SELECT_PAGE,
     SELECT_STREAM,
     TABLES,
@@ -158,6 +159,10 @@ class SQLiteStore:
 
     def at(self, seq: int) -> Recorded | None:
         rows = self._select(SELECT_AT, self._stores[-1].base + seq)
+        return recorded(rows[0], self._bases) if rows else None
+
+    def last(self) -> Recorded | None:
+        rows = self._select(SELECT_LAST)
         return recorded(rows[0], self._bases) if rows else None
 
     def has(self, originator_id: UUID, originator_version: int) -> bool:

@@ -58,11 +58,13 @@ _LINES: Final = "lines l LEFT JOIN stored_events e ON e.rowid = l.position "
 _ALL: Final = "WHERE l.position > ? AND l.position <= ? "
 
 SELECT_AT: Final = _COLUMNS + _LINES + "WHERE l.position = ?"
+SELECT_LAST: Final = _COLUMNS + _LINES + "ORDER BY l.position DESC LIMIT 1"
 SELECT_PAGE: Final = _COLUMNS + _LINES + _ALL + "ORDER BY l.position LIMIT ?"
 SELECT_STREAM: Final = (
     _COLUMNS + "stored_events e LEFT JOIN lines l ON l.position = e.rowid"
     " WHERE e.originator_id = ? ORDER BY e.originator_version"
 )
+SELECT_RAW: Final = _COLUMNS + _LINES + _ALL + "ORDER BY l.position"
 SELECT_STRAYS: Final = (
     "SELECT e.rowid AS position FROM stored_events e LEFT JOIN lines l ON l.position = e.rowid"
     " WHERE l.position IS NULL ORDER BY e.rowid LIMIT ?"

@@ -1,0 +1,89 @@
+"""A log file read without trusting it, and copied while it is in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from domain import sqlite
+from domain.errors import UnsafeSetup
+from domain.eventlog.checkpoint import Checkpoint
+from domain.eventlog.sqlite_rows import SELECT_BROKEN_STREAMS, SELECT_RAW, SELECT_STRAYS
+from domain.eventlog.verify import RawLine, RawStore, Report, verify
+
+
+def verify_file(path: Path, *, checkpoints: Sequence[Checkpoint] = ()) -> Report:
+    """Verify a log file as of now; it may be in use. Raises UnsafeSetup if it cannot be read."""
+    with open_raw(path) as log:
+        return verify(log, checkpoints=checkpoints)
+
+
+@contextmanager
+def open_raw(path: Path) -> Iterator[SQLiteRawLog]:
+    """One unchanging view of the file."""
+    if not path.exists():
+        raise UnsafeSetup(f"there is no event log {path}")
+    try:
+        connection = sqlite.connect(path, read_only=True)
+        try:
+            connection.execute("BEGIN")
+            yield SQLiteRawLog(connection)
+        finally:
+            connection.close()
+    except sqlite.DatabaseError as error:
+        raise UnsafeSetup(f"the event log {path} cannot be read: {error}") from error
+
+
+class SQLiteRawLog:
+    """The stores in one file."""
+
+    def __init__(self, connection: sqlite.Connection) -> None:
+        self._connection = connection
+
+    def stores(self) -> Sequence[RawStore]:
+        rows = self._connection.execute(
+            "SELECT store_id, base FROM stores ORDER BY number"
+        ).fetchall()
+        ends = [row["base"] for row in rows[1:]] + [None]
+        return [
+            _RawStore(self._connection, row["store_id"], row["base"], end)
+            for row, end in zip(rows, ends, strict=False)
+        ]
+
+    def strays(self, limit: int) -> Sequence[str]:
+        rows = self._connection.execute(SELECT_STRAYS, (limit,))
+        return [f"the event at place {row['position']} has no line in the log" for row in rows]
+
+    def broken_streams(self, limit: int) -> Sequence[str]:
+        rows = self._connection.execute(SELECT_BROKEN_STREAMS, (limit,))
+        return [
+            f"stream {row['originator_id']} holds {row['held']} events,"
+            f" but versions {row['first']} to {row['last']}"
+            for row in rows
+        ]
+
+    def open_requests(self) -> Iterable[str]:
+        for row in self._connection.execute("SELECT originator_id FROM open_requests"):
+            yield row["originator_id"]
+
+
+class _RawStore:
+    def __init__(
+        self, connection: sqlite.Connection, store_id: str, base: int, end: int | None
+    ) -> None:
+        self._connection = connection
+        self._store_id = store_id
+        self._base = base
+        self._end = end
+
+    @property
+    def store_id(self) -> str:
+        return self._store_id
+
+    def lines(self) -> Iterable[RawLine]:
+        end = 2**62 if self._end is None else self._end
+        cursor = self._connection.execute(SELECT_RAW, (self._base, end))
+        cursor.row_factory = None
+        for position, *rest in cursor:
+            yield RawLine(position - self._base, *rest)
