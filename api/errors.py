@@ -25,7 +25,9 @@ from domain.credential import CredentialNotFound
 from domain.errors import BadValue, DomainError
 from domain.eventlog.port import Conflict, CorruptLog, StoreUnavailable
 from domain.invoice import InvoiceNotFound, InvoiceSettled
+from domain.invoice_register import PeriodOverlaps
 from domain.vault.port import SecretNotFound, VaultUnavailable
+from projections.projector import AnotherLog, TooManyDeadLetters
 from projections.store.port import ProjectionUnavailable
 
 _log = structlog.get_logger("keytoll.api")
@@ -87,6 +89,7 @@ RULES: Final[Mapping[type[Exception], str]] = MappingProxyType(
         CredentialNotFound: "not_found",
         InvoiceNotFound: "not_found",
         InvoiceSettled: "conflict",
+        PeriodOverlaps: "conflict",
         Conflict: "conflict",
         # The credential was removed or rotated while the call was on its way to its secret.
         SecretNotFound: "conflict",
@@ -94,6 +97,8 @@ RULES: Final[Mapping[type[Exception], str]] = MappingProxyType(
         VaultUnavailable: "store_unavailable",
         CorruptLog: "store_unavailable",
         ProjectionUnavailable: "projection_unavailable",
+        AnotherLog: "projection_unavailable",
+        TooManyDeadLetters: "projection_unavailable",
     }
 )
 """Which code a broken rule of ours gives. What is not here (nor a base of it) is our own fault."""

@@ -38,6 +38,6 @@ BILLED_LINES: Final = f"""
 """request_lines with `billed_at`, `billed_in` (invoice id or ''), `billed_start`, `billed_end`."""
 
 ENDED_WITHIN: Final = """
-    AND l.terminal_at >= fromUnixTimestamp64Micro({start:Int64}, 'UTC')
-    AND l.terminal_at < fromUnixTimestamp64Micro({end:Int64}, 'UTC')
+    AND toUnixTimestamp64Micro(l.terminal_at) >= {start:Int64}
+    AND toUnixTimestamp64Micro(l.terminal_at) < {end:Int64}
 """

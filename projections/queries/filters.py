@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from projections.store.port import Value
@@ -32,6 +32,10 @@ class Filters:
     usage_source: str | None = None
     status: str | None = None
     sandbox: bool | None = None
+
+    def of_account(self, account: str | None) -> Filters:
+        """The same for one account, or for all."""
+        return replace(self, account=account)
 
     def sql(self) -> tuple[str, dict[str, Value]]:
         """`AND …` over the columns of request_lines, and the parameters in it."""

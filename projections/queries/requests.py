@@ -87,8 +87,8 @@ def _statement(question: RequestsQuestion, as_of: int) -> tuple[str, dict[str, V
     match = _CURSOR.fullmatch(question.after or "")
     if match:
         keyset = (
-            "AND (terminal_at, toString(request_id)) <"
-            " (fromUnixTimestamp64Micro({at:Int64}, 'UTC'), {request:String})"
+            "AND (toUnixTimestamp64Micro(terminal_at), toString(request_id)) <"
+            " ({at:Int64}, {request:String})"
         )
         parameters |= {"at": int(match[1]), "request": str(UUID(match[2]))}
     instants = ", ".join(f"toUnixTimestamp64Micro({name})" for name in _INSTANTS)

@@ -138,8 +138,8 @@ def _statement(question: UsageQuestion, as_of: int) -> tuple[str, dict[str, Valu
     sql = f"""
         SELECT {", ".join([*chosen, *tallies, *counts, *amounts, *known])}
         FROM ({BILLED_LINES} {conditions})
-        WHERE billed_at >= fromUnixTimestamp64Micro({{start:Int64}}, 'UTC')
-            AND billed_at < fromUnixTimestamp64Micro({{end:Int64}}, 'UTC')
+        WHERE toUnixTimestamp64Micro(billed_at) >= {{start:Int64}}
+            AND toUnixTimestamp64Micro(billed_at) < {{end:Int64}}
         {f"GROUP BY {grouping} ORDER BY {grouping}" if grouping else ""}
         LIMIT {ROWS_MAX + 1}
     """  # noqa: S608 - put together from our own text; values are parameters

@@ -1,0 +1,82 @@
+"""Invoices, issued and drafted: `/api/v1/invoices` (API.md 5)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from api.auth import Access, Caller
+from api.routes.schemas import ERRORS
+from domain.errors import BadValue
+from domain.events.base import JsonObject
+from domain.invoice import Period, parse_period
+from projections.documents import csv_text, json_bytes
+from projections.invoicing import Invoices
+
+READERS: Final = ("owner", "finance", "operator")
+LIMIT_DEFAULT: Final = 100
+LIMIT_MAX: Final = 1000
+_Text = Annotated[str | None, Query(max_length=100)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvoiceRoutes:
+    """What the routes need."""
+
+    access: Access
+    invoices: Callable[[], Invoices]
+    """Raises ProjectionUnavailable while the projections are not open."""
+
+    def account(self, caller: Caller, account_id: str | None) -> str | None:
+        """Whose invoices: for the installation's roles everybody's unless one is named."""
+        if account_id is None and caller.sees_all_accounts:
+            return None
+        return self.access.account_for(caller, account_id)
+
+
+def router(routes_of: InvoiceRoutes) -> APIRouter:
+    """The routes of this file."""
+    routes = APIRouter(prefix="/api/v1/invoices", tags=["invoices"], responses=ERRORS)
+    reader = Depends(routes_of.access.allow(*READERS))
+
+    @routes.get("")
+    def invoices(
+        caller: Annotated[Caller, reader],
+        account: _Text = None,
+        period: _Text = None,
+        limit: int = LIMIT_DEFAULT,
+    ) -> JsonObject:
+        """Issued invoices, newest first; with a period, those that lie within it."""
+        if not 1 <= limit <= LIMIT_MAX:
+            raise BadValue(f"limit must be 1 to {LIMIT_MAX}", param="limit")
+        within: Period | None = None if period is None else parse_period(period)
+        whose = routes_of.account(caller, account)
+        found = routes_of.invoices().list(account_id=whose, period=within, limit=limit)
+        return {"invoices": list(found)}
+
+    @routes.get("/draft")
+    def draft(
+        caller: Annotated[Caller, reader],
+        period: Annotated[str, Query(max_length=100)],
+        account: _Text = None,
+    ) -> JsonObject:
+        """What closing the period now would give."""
+        asked = parse_period(period)
+        whose = routes_of.account(caller, account)
+        return {"invoices": list(routes_of.invoices().drafts(asked, account_id=whose))}
+
+    @routes.get("/{invoice_id}", responses={200: {"content": {"text/csv": {}}}})
+    def invoice(
+        invoice_id: str,
+        caller: Annotated[Caller, reader],
+        form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+    ) -> Response:
+        """One invoice, the same bytes every time."""
+        own = None if caller.sees_all_accounts else caller.account_id
+        document = routes_of.invoices().show(invoice_id, account_id=own)
+        if form == "csv":
+            return Response(csv_text(document), media_type="text/csv; charset=utf-8")
+        return Response(json_bytes(document), media_type="application/json")
+
+    return routes

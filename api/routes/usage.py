@@ -1,0 +1,190 @@
+"""Usage, fees and single calls: `/api/v1/usage` (API.md 5)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from api.auth import Access, Caller
+from api.errors import ApiError
+from api.routes.schemas import ERRORS
+from domain.clock import Clock, parse_instant
+from domain.directory import Directory
+from domain.errors import BadValue
+from domain.eventlog.port import EventLog, Recorded
+from domain.events.base import JsonObject
+from domain.events.codec import decode, read_line
+from domain.ids import parse_id, public_id
+from pricing.book import Books
+from pricing.receipt import receipt
+from projections.documents import json_bytes
+from projections.projector import Projector
+from projections.queries.filters import Filters
+from projections.queries.requests import LIMIT_DEFAULT, RequestsQuestion, request_list
+from projections.queries.usage import UsageQuestion, groups_of, usage_csv, usage_report
+from projections.rows import RequestState, fold
+
+READERS: Final = ("owner", "finance", "operator")
+_Text = Annotated[str | None, Query(max_length=256)]
+_From = Annotated[str | None, Query(alias="from", max_length=40)]
+_To = Annotated[str | None, Query(max_length=40)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageRoutes:
+    """What the routes need, and the decisions that they share."""
+
+    access: Access
+    directory: Directory
+    log: EventLog
+    books: Books
+    projector: Callable[[], Projector]
+    """Raises ProjectionUnavailable while the projections are not open."""
+    clock: Clock
+
+    def period(self, start: str | None, end: str | None) -> tuple[datetime, datetime]:
+        """The half-open period asked for; by default this month up to the end of today, UTC."""
+        today = self.clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        first = today.replace(day=1) if start is None else parse_instant(start, param="from")
+        last = today + timedelta(days=1) if end is None else parse_instant(end, param="to")
+        return first, last
+
+    def account(self, caller: Caller, account_id: str | None) -> str | None:
+        """Whose usage: for the installation's roles everybody's unless one account is named."""
+        if account_id is None and caller.sees_all_accounts:
+            return None
+        return self.access.account_for(caller, account_id)
+
+    def as_of(self, projector: Projector) -> dict[str, int]:
+        """How far into the log an answer reaches."""
+        return {self.log.store_id: max(projector.position, 0)}
+
+    def request(self, caller: Caller, request_id: str) -> JsonObject:
+        """One call from the log itself: its receipt, its events and its state."""
+        events = self._events(request_id)
+        state = fold([(each, decode(each)) for each in events])
+        if state is None or not self._may_see(caller, state):
+            raise ApiError(404, "not_found", "There is no such request.")
+        credential = self.directory.credential(state.routed.credential_id)
+        shown = receipt(
+            state.routed,
+            state.used or state.failed,
+            state.rated(self.books),
+            request_id=public_id("req", events[0].originator_id),
+            key_suffix=credential.key_suffix if credential else "",
+        )
+        return {**shown, "state": _state(state), "events": [_event(each) for each in events]}
+
+    def _events(self, request_id: str) -> list[Recorded]:
+        try:
+            stream: UUID = parse_id("req", request_id)
+        except BadValue:
+            return []
+        events = list(self.log.stream(stream))
+        return events if events and events[0].topic == "request.routed" else []
+
+    def _may_see(self, caller: Caller, state: RequestState) -> bool:
+        if caller.sees_all_accounts:
+            return True
+        if caller.account_id != state.routed.account_id:
+            return False
+        return caller.role == "owner" or caller.key_id == state.routed.api_key_id
+
+
+def router(usage: UsageRoutes) -> APIRouter:
+    """The routes of this file."""
+    routes = APIRouter(prefix="/api/v1/usage", tags=["usage"], responses=ERRORS)
+    reader = Depends(usage.access.allow(*READERS))
+    anybody = Depends(usage.access.allow("caller", "auditor", *READERS))
+
+    @routes.get("", responses={200: {"content": {"text/csv": {}}}})
+    def report(
+        *,
+        caller: Annotated[Caller, reader],
+        filters: Annotated[Filters, Depends(_filters)],
+        start: _From = None,
+        to: _To = None,
+        group_by: _Text = None,
+        account: _Text = None,
+        form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+    ) -> Response:
+        """Usage and fees of a period, grouped; rows add up to totals."""
+        first, last = usage.period(start, to)
+        question = UsageQuestion(
+            start=first,
+            end=last,
+            group_by=groups_of(group_by),
+            filters=filters.of_account(usage.account(caller, account)),
+        )
+        projector = usage.projector()
+        answer = usage_report(projector.store, question, as_of=usage.as_of(projector))
+        if form == "csv":
+            return Response(usage_csv(answer), media_type="text/csv; charset=utf-8")
+        return Response(json_bytes(answer), media_type="application/json")
+
+    @routes.get("/requests")
+    def requests(
+        *,
+        caller: Annotated[Caller, reader],
+        filters: Annotated[Filters, Depends(_filters)],
+        start: _From = None,
+        to: _To = None,
+        account: _Text = None,
+        after: _Text = None,
+        limit: int = LIMIT_DEFAULT,
+    ) -> JsonObject:
+        """Calls that ended in a period, newest first, page by page."""
+        first, last = usage.period(start, to)
+        question = RequestsQuestion(
+            start=first,
+            end=last,
+            filters=filters.of_account(usage.account(caller, account)),
+            after=after,
+            limit=limit,
+        )
+        projector = usage.projector()
+        return request_list(projector.store, question, as_of=usage.as_of(projector))
+
+    @routes.get("/requests/{request_id}")
+    def request(request_id: str, caller: Annotated[Caller, anybody]) -> JsonObject:
+        """The receipt of one call and its events, from the log: there as soon as it ended."""
+        return usage.request(caller, request_id)
+
+    return routes
+
+
+def _filters(
+    *,
+    provider: _Text = None,
+    model: _Text = None,
+    requested_model: _Text = None,
+    credential: _Text = None,
+    api_key: _Text = None,
+    usage_source: _Text = None,
+    status: _Text = None,
+    sandbox: bool | None = None,
+) -> Filters:
+    return Filters(
+        provider=provider,
+        model=model,
+        requested_model=requested_model,
+        credential=credential,
+        api_key=api_key,
+        usage_source=usage_source,
+        status=status,
+        sandbox=sandbox,
+    )
+
+
+def _state(state: RequestState) -> str:
+    if state.used is not None:
+        return "settled"
+    return "failed" if state.failed is not None else "open"
+
+
+def _event(recorded: Recorded) -> JsonObject:
+    """A stored line as the audit shows it."""
+    return {**read_line(recorded.line), "hash": recorded.hash}

@@ -1,0 +1,326 @@
+"""Usage, receipts and invoices over HTTP, with the real projections behind them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from api.auth import Access
+from api.errors import install_error_handlers
+from api.routes import invoices, usage
+from domain.directory import Directory
+from domain.ids import parse_id, public_id
+from domain.installation import open_installation
+from domain.invoice import Period
+from domain.invoice_register import InvoiceRegister
+from domain.ledger import Ledger
+from domain.vault.envelope import LocalMasterKey
+from domain.vault.memory import memory_vault
+from projections.invoicing import Invoices
+from projections.projector import Projector
+from projections.store.port import ProjectionStore, ProjectionUnavailable
+from tests.projections.world import START, World
+from workers.close import Closer
+
+NOVEMBER = "from=2026-11-01&to=2026-12-01"
+
+
+class Reports:
+    """An installation with two accounts and some calls, and a client for each role."""
+
+    def __init__(self, tables: ProjectionStore) -> None:
+        self.world = World()
+        log, clock = self.world.log, self.world.clock
+        self.directory = Directory(log)
+        vault = memory_vault(LocalMasterKey(bytes(32)))
+        ledger = Ledger(log=log, vault=vault, clock=clock, directory=self.directory)
+        first = open_installation(ledger, self.directory)
+        self.account = first.account_id
+        self.secrets = {str(role): secret.reveal() for role, secret in first.api_keys.items()}
+        self.other, keys = ledger.open_account(api_keys=("owner",))
+        self.secrets["other"] = keys["owner"].secret.reveal()
+        self.caller_key = next(
+            key.key_id for key in self.directory.api_keys(self.account) if key.role == "caller"
+        )
+        self.projector = Projector(log=log, store=tables, books=self.world.books)
+        self.register = InvoiceRegister(log)
+        self.open = True
+        self.app = self._app()
+
+    def ready(self) -> Projector:
+        if not self.open:
+            raise ProjectionUnavailable("the projections are not open yet")
+        return self.projector
+
+    async def get(self, who: str, path: str) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self.secrets[who]}"}
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://keytoll", headers=headers
+        ) as client:
+            return await client.get(path)
+
+    async def json(self, who: str, path: str) -> Any:
+        response = await self.get(who, path)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    async def refusal(self, who: str, path: str) -> tuple[int, str, str | None]:
+        response = await self.get(who, path)
+        error = response.json()["error"]
+        return response.status_code, error["code"], error["param"]
+
+    def close_november(self) -> None:
+        end = datetime(2026, 12, 1, tzinfo=UTC)
+        self.world.clock.advance(end - self.world.clock.now())
+        closer = Closer(
+            log=self.world.log,
+            projector=self.projector,
+            register=self.register,
+            seal=lambda: self.world.log.seal().result(),
+            clock=self.world.clock,
+        )
+        assert not closer.close(Period(START, end), grace_s=0).refused
+        self.projector.catch_up()
+
+    def _app(self) -> FastAPI:
+        app = FastAPI()
+        access = Access(self.directory, self.world.clock)
+        app.include_router(
+            usage.router(
+                usage.UsageRoutes(
+                    access=access,
+                    directory=self.directory,
+                    log=self.world.log,
+                    books=self.world.books,
+                    projector=self.ready,
+                    clock=self.world.clock,
+                )
+            )
+        )
+
+        def read() -> Invoices:
+            return Invoices(
+                log=self.world.log, register=self.register, projector=self.ready()
+            )
+
+        app.include_router(invoices.router(invoices.InvoiceRoutes(access=access, invoices=read)))
+        install_error_handlers(app)
+        return app
+
+
+@pytest.fixture
+def reports(tables: ProjectionStore) -> Reports:
+    made = Reports(tables)
+    world = made.world
+    for day in range(3):
+        world.call(made.account, tags={"team": "red"} if day else {})
+        world.call(made.account, provider="anthropic", model="claude-x")
+        world.call(made.other)
+        world.tick(days=1)
+    made.projector.catch_up()
+    return made
+
+
+async def test_rows_add_up_to_totals(reports: Reports) -> None:
+    for groups in ("", "day", "provider,model", "tag:team,day", "credential,api_key,status"):
+        answer = await reports.json("owner", f"/api/v1/usage?{NOVEMBER}&group_by={groups}")
+        assert answer["totals"]["requests"] == sum(row["requests"] for row in answer["rows"]) == 6
+        fees = [Decimal(row["fee_usd"]) for row in answer["rows"]]
+        assert sum(fees, Decimal(0)) == Decimal(answer["totals"]["fee_usd"]) > 0
+        assert answer["as_of"] == {"store-1": reports.projector.position}
+
+
+async def test_groups_are_named_as_asked(reports: Reports) -> None:
+    answer = await reports.json("owner", f"/api/v1/usage?{NOVEMBER}&group_by=tag:team,provider")
+    found = {(row["tag:team"], row["provider"]): row["requests"] for row in answer["rows"]}
+    assert found == {
+        ("red", "openai"): 2,
+        (None, "openai"): 1,
+        (None, "anthropic"): 3,
+    }
+    days = await reports.json("owner", f"/api/v1/usage?{NOVEMBER}&group_by=day&provider=openai")
+    assert [(row["day"], row["requests"]) for row in days["rows"]] == [
+        ("2026-11-01", 1),
+        ("2026-11-02", 1),
+        ("2026-11-03", 1),
+    ]
+
+
+async def test_csv_has_the_rows_of_json(reports: Reports) -> None:
+    path = f"/api/v1/usage?{NOVEMBER}&group_by=day,model"
+    rows = (await reports.json("owner", path))["rows"]
+    response = await reports.get("owner", f"{path}&format=csv")
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    read = list(csv.DictReader(io.StringIO(response.text)))
+    assert read == [{name: str(value) for name, value in row.items()} for row in rows]
+
+
+async def test_who_sees_what(reports: Reports) -> None:
+    path = f"/api/v1/usage?{NOVEMBER}"
+    seen = {
+        who: (await reports.json(who, path))["totals"]["requests"]
+        for who in ("owner", "other", "finance", "operator")
+    }
+    assert seen == {"owner": 6, "other": 3, "finance": 9, "operator": 9}
+    one = await reports.json("finance", f"{path}&account={reports.other}")
+    assert one["totals"]["requests"] == 3
+    assert await reports.refusal("other", f"{path}&account={reports.account}") == (
+        404,
+        "not_found",
+        "account",
+    )
+    for who in ("caller", "auditor"):
+        assert (await reports.refusal(who, path))[:2] == (403, "role_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("from=yesterday", "from"),
+        ("to=2026-13-01", "to"),
+        ("from=2026-12-01&to=2026-11-01", "to"),
+        ("group_by=colour", "group_by"),
+        ("group_by=tag:", "group_by"),
+        ("format=xml", "format"),
+        ("sandbox=perhaps", "sandbox"),
+    ],
+)
+async def test_what_is_wrong_is_named(reports: Reports, query: str, param: str) -> None:
+    answer = await reports.refusal("owner", f"/api/v1/usage?{query}")
+    assert answer == (400, "invalid_parameter_value", param)
+
+
+async def test_the_widest_period_is_answered(reports: Reports) -> None:
+    path = "/api/v1/usage?from=0001-01-01&to=9999-12-31"
+    assert (await reports.json("owner", path))["totals"]["requests"] == 6
+
+
+async def test_requests_come_newest_first_page_by_page(reports: Reports) -> None:
+    path = f"/api/v1/usage/requests?{NOVEMBER}&limit=4"
+    first = await reports.json("owner", path)
+    second = await reports.json("owner", f"{path}&after={first['next']}")
+    assert second["next"] is None
+    found = [*first["requests"], *second["requests"]]
+    assert len({each["request_id"] for each in found}) == len(found) == 6
+    assert [each["ended_at"] for each in found] == sorted(
+        (each["ended_at"] for each in found), reverse=True
+    )
+    totals = (await reports.json("owner", f"/api/v1/usage?{NOVEMBER}"))["totals"]
+    assert sum((Decimal(each["fee_usd"]) for each in found), Decimal(0)) == Decimal(
+        totals["fee_usd"]
+    )
+    assert await reports.refusal("owner", f"{path}&after=x") == (
+        400,
+        "invalid_parameter_value",
+        "after",
+    )
+
+
+async def test_a_receipt_is_read_from_the_log(reports: Reports) -> None:
+    reports.open = False
+    world = reports.world
+    request = world.routed(reports.account, api_key_id=reports.caller_key)
+    path = f"/api/v1/usage/requests/{public_id('req', request)}"
+    running = await reports.json("owner", path)
+    assert (running["state"], running["status"]) == ("open", "pending")
+    world.reported(request, reports.account, input_tokens=1000, output_tokens=10)
+    settled = await reports.json("caller", path)
+    assert (settled["state"], settled["fee_usd"]) == ("settled", "0.000104")
+    assert [event["topic"] for event in settled["events"]] == [
+        "request.routed",
+        "request.usage-reported",
+    ]
+    assert parse_id("req", settled["request_id"]) == request
+    world.corrected(request, reports.account, input_tokens=500, output_tokens=10)
+    assert (await reports.json("auditor", path))["fee_usd"] == "0.000054"
+
+
+async def test_a_receipt_of_somebody_else_is_not_there(reports: Reports) -> None:
+    request = reports.world.call(reports.account)
+    path = f"/api/v1/usage/requests/{public_id('req', request)}"
+    assert (await reports.get("owner", path)).status_code == 200
+    # Of the same account, but another key's call.
+    assert (await reports.refusal("caller", path))[:2] == (404, "not_found")
+    assert (await reports.refusal("other", path))[:2] == (404, "not_found")
+    for unknown in ("req_" + "0" * 32, "nonsense", public_id("acc", request)):
+        answer = await reports.refusal("owner", f"/api/v1/usage/requests/{unknown}")
+        assert answer[:2] == (404, "not_found")
+
+
+async def test_before_the_projections_are_open_their_routes_say_so(reports: Reports) -> None:
+    reports.open = False
+    for path in (
+        f"/api/v1/usage?{NOVEMBER}",
+        "/api/v1/usage/requests",
+        "/api/v1/invoices",
+        "/api/v1/invoices/draft?period=2026-11",
+    ):
+        assert (await reports.refusal("owner", path))[:2] == (503, "projection_unavailable")
+
+
+async def test_an_invoice_equals_its_draft_and_the_usage_of_its_period(reports: Reports) -> None:
+    (draft,) = (await reports.json("owner", "/api/v1/invoices/draft?period=2026-11"))["invoices"]
+    assert (draft["status"], draft["number"], draft["id"]) == ("draft", None, None)
+    reports.close_november()
+    (listed,) = (await reports.json("owner", "/api/v1/invoices?period=2026-11"))["invoices"]
+    assert listed["lines"] == draft["lines"]
+    assert listed["status"] == "open"
+    totals = (await reports.json("owner", f"/api/v1/usage?{NOVEMBER}"))["totals"]
+    assert totals["fee_usd"] == listed["fee_usd_exact"]
+    everyone = (await reports.json("finance", "/api/v1/invoices"))["invoices"]
+    assert {each["account_id"] for each in everyone} == {reports.account, reports.other}
+    page = await reports.json("owner", f"/api/v1/usage/requests?{NOVEMBER}&limit=1")
+    assert page["requests"][0]["billed_in"]["invoice_id"] == listed["id"]
+
+
+async def test_an_invoice_is_the_same_bytes_every_time(reports: Reports) -> None:
+    reports.close_november()
+    (listed,) = (await reports.json("owner", "/api/v1/invoices"))["invoices"]
+    path = f"/api/v1/invoices/{listed['id']}"
+
+    async def both() -> tuple[bytes, bytes]:
+        shown = await reports.get("owner", path)
+        table = await reports.get("owner", f"{path}?format=csv")
+        assert (shown.json(), table.status_code) == (listed, 200)
+        return shown.content, table.content
+
+    before = await both()
+    reports.world.tick(days=5)
+    reports.world.call(reports.account)
+    reports.projector.catch_up()
+    assert await both() == before
+    rows = list(csv.DictReader(io.StringIO(before[1].decode())))
+    amounts = [Decimal(row["amount"]) for row in rows if row["record"] == "line"]
+    (subtotal,) = [row["amount"] for row in rows if row["record"] == "subtotal"]
+    assert sum(amounts, Decimal(0)) == Decimal(subtotal)
+
+
+async def test_an_invoice_of_somebody_else_is_not_there(reports: Reports) -> None:
+    reports.close_november()
+    (listed,) = (await reports.json("owner", "/api/v1/invoices"))["invoices"]
+    path = f"/api/v1/invoices/{listed['id']}"
+    assert (await reports.refusal("other", path))[:2] == (404, "not_found")
+    assert (await reports.get("finance", path)).status_code == 200
+    assert (await reports.refusal("owner", "/api/v1/invoices/inv_x"))[:2] == (404, "not_found")
+    assert await reports.refusal("owner", f"{path}?format=pdf") == (
+        400,
+        "invalid_parameter_value",
+        "format",
+    )
+    assert await reports.refusal("owner", "/api/v1/invoices/draft?period=2026-13") == (
+        400,
+        "invalid_parameter_value",
+        "period",
+    )
+    overlapping = "/api/v1/invoices/draft?period=2026-11-01/2026-11-15"
+    assert (await reports.refusal("owner", overlapping))[:2] == (409, "conflict")
+
+
