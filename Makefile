@@ -51,7 +51,7 @@ golden: $(READY) ## rewrite the golden files; then read the diff
 bench: $(READY) ## the benchmarks, some minutes
 	@for file in bench/[a-z]*.py; do \
 		name=$$(basename $$file .py); \
-		grep -q __main__ $$file || continue; \
+		grep -q '^def main' $$file || continue; \
 		echo "bench: $$name"; $(BIN)/python -m bench.$$name || exit 1; \
 	done
 
