@@ -9,7 +9,7 @@ from typing import NoReturn
 from uuid import UUID
 
 from domain.clock import instant_text
-from domain.eventlog.port import EventLog, Recorded
+from domain.eventlog.port import EventLog, LogReader, Recorded
 from domain.events.base import Event
 
 
@@ -28,7 +28,11 @@ class PastLog:
         return self._until
 
     def stream(self, originator_id: UUID) -> Sequence[Recorded]:
-        return [each for each in self._log.stream(originator_id) if each.seq <= self._until]
+        return [
+            each
+            for each in self._log.stream(originator_id)
+            if each.store_id != self.store_id or each.seq <= self._until
+        ]
 
     def read(
         self, *, after: int, limit: int, streams: Collection[str] | None = None
@@ -50,6 +54,9 @@ class PastLog:
 
     def seal(self) -> Future[Recorded]:
         return self._refuse()
+
+    def earlier(self) -> Sequence[LogReader]:
+        return self._log.earlier()
 
     def close(self) -> None:
         """The log itself stays open."""
