@@ -131,6 +131,11 @@ class Directory:
         """The account that installation-wide API keys belong to; None before the first start."""
         return next(iter(self._accounts), None)
 
+    def all_credentials(self) -> tuple[CredentialView, ...]:
+        """Of all accounts, removed ones included, the oldest first."""
+        with self._lock:
+            return tuple(self._credentials.values())
+
     def credential(self, credential_id: str) -> CredentialView | None:
         """The credential, removed ones included, or None."""
         return self._credentials.get(credential_id)

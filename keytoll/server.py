@@ -28,10 +28,23 @@ from api.metrics import Metrics
 from api.providers.catalogue import PROVIDERS, Provider
 from api.providers.http import Timeouts, Upstream
 from api.providers.probe import KeyProbe
-from api.routes import accounts, api_keys, health, models, provider_keys, routing
+from api.routes import (
+    accounts,
+    api_keys,
+    audit,
+    health,
+    invoices,
+    models,
+    provider_keys,
+    routing,
+    usage,
+)
 from api.routes.accounts import Accounts
 from api.routes.api_keys import ApiKeys
+from api.routes.audit import Trail
+from api.routes.invoices import InvoiceRoutes
 from api.routes.provider_keys import ProviderKeys
+from api.routes.usage import UsageRoutes
 from domain.credential import Outcome as KeyOutcome
 from domain.directory import CredentialView
 from domain.errors import UnsafeSetup
@@ -203,6 +216,22 @@ class Server:
                 slugs=providers.keys(),
             ),
             health.router(ready=self._why_not_ready, metrics=self._metrics),
+            usage.router(
+                UsageRoutes(
+                    access=access,
+                    directory=stores.directory,
+                    log=stores.log,
+                    books=stores.books,
+                    projector=stores.projections.projector,
+                    clock=stores.clock,
+                )
+            ),
+            invoices.router(
+                InvoiceRoutes(
+                    access=access, invoices=lambda: stores.invoices(stores.projections.projector())
+                )
+            ),
+            audit.router(access=access, trail=Trail(stores.log, stores.directory, stores.books)),
             models.router(
                 access=access,
                 directory=stores.directory,

@@ -116,9 +116,9 @@ class Stores:
             clock=self.clock,
         )
 
-    def invoices(self) -> Invoices:
-        """What reads invoices; opens the projections."""
-        return Invoices(log=self.log, register=self.register, projector=self.projections.open())
+    def invoices(self, projector: Projector) -> Invoices:
+        """What reads invoices."""
+        return Invoices(log=self.log, register=self.register, projector=projector)
 
     def close(self) -> None:
         """Release everything. The log goes last, because the others still write to it."""

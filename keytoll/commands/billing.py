@@ -38,7 +38,7 @@ def close(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     closed = stores.closer().close(
         parse_period(args.period), account_id=args.account, grace_s=grace_s
     )
-    reader = stores.invoices()
+    reader = stores.invoices(stores.projections.open())
     documents = [reader.show(invoice.invoice_id) for invoice in closed.invoices]
     if args.json:
         answer = {"invoices": documents, "refused": closed.refused}
@@ -100,7 +100,7 @@ def _invoice_arguments(parser: argparse.ArgumentParser) -> None:
 
 def invoice(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     """List, show or export invoices."""
-    reader = stores.invoices()
+    reader = stores.invoices(stores.projections.open())
     if args.action == "list":
         documents = list(reader.list(account_id=args.account, limit=10_000))
         if args.json:

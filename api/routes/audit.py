@@ -1,0 +1,184 @@
+"""The audit trail: what was recorded, and what it leads to (API.md 6)."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+
+from api.auth import Access, Caller
+from api.errors import ApiError
+from domain.directory import Directory
+from domain.errors import BadValue
+from domain.eventlog.checkpoint import checkpoint_of
+from domain.eventlog.port import EventLog, Recorded
+from domain.events.base import JsonObject
+from domain.ids import parse_id
+from pricing.book import Books
+from projections.trail import event_json, request_state, request_trail
+
+LIMIT_MAX: Final = 1000
+SCANNED_MAX: Final = 20_000
+"""Events looked at for one page of a filtered list; the rest comes with the next page."""
+_STREAM: Final = re.compile(r"(acc|cred|req|inv)_[0-9a-f]{32}")
+_TOPIC: Final = re.compile(r"[a-z-]+(\.[a-z-]+)?")
+
+After = Annotated[str | None, Query(max_length=100, description="<store_id>:<seq>")]
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
+Text = Annotated[str | None, Query(max_length=60)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventFilter:
+    """Which events are asked for; None is any."""
+
+    account: str | None
+    stream: str | None
+    topic: str | None
+
+    def __post_init__(self) -> None:
+        if self.topic is not None and not _TOPIC.fullmatch(self.topic):
+            raise BadValue("topic looks like request.routed or request", param="topic")
+        if self.stream is not None and not _STREAM.fullmatch(self.stream):
+            raise BadValue("stream is a public id such as req_<32 hex digits>", param="stream")
+
+    def takes(self, recorded: Recorded) -> bool:
+        """The event is one of them (the stream is chosen when reading)."""
+        topics = {recorded.topic, recorded.topic.partition(".")[0]}
+        return self.account in {None, recorded.account_id} and (
+            self.topic is None or self.topic in topics
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """Reads the log for people."""
+
+    log: EventLog
+    directory: Directory
+    books: Books
+
+    def events(self, after: str | None, limit: int, wanted: EventFilter) -> JsonObject:
+        """One page, in the order of recording; `next` is the `after` of the next page."""
+        position = self._position(after)
+        found: list[JsonObject] = []
+        for each in islice(self._source(position, wanted), SCANNED_MAX):
+            position = each.seq
+            if wanted.takes(each):
+                found.append(event_json(each))
+            if len(found) == limit:
+                break
+        ended = not any(True for _ in islice(self._source(position, wanted), 1))
+        return {"events": found, "next": None if ended else f"{self.log.store_id}:{position}"}
+
+    def request(self, request_id: str) -> JsonObject:
+        """All events of a request and what they lead to."""
+        recorded = self._stream(parse_id("req", request_id))
+        state = request_state(recorded)
+        if state is None:
+            raise ApiError(404, "not_found", "There is no such request.")
+        return request_trail(recorded, state, self.books, self.directory)
+
+    def credential(self, credential_id: str) -> JsonObject:
+        """All events of a credential and its present state."""
+        recorded = self._stream(parse_id("cred", credential_id))
+        view = self.directory.credential(credential_id)
+        state = view and {
+            "account_id": view.account_id,
+            "provider": view.provider,
+            "key_suffix": view.key_suffix,
+            "status": "removed" if view.removed else view.status,
+            "position": view.position,
+            "models": None if view.models is None else sorted(view.models),
+            "secret_version": view.secret_version,
+        }
+        shown = [event_json(each) for each in recorded]
+        return {"credential_id": credential_id, "events": shown, "state": state}
+
+    def checkpoints(self, after: str | None, limit: int) -> JsonObject:
+        """Size and root of the log at each seal, oldest first."""
+        seals = (
+            each
+            for each in self._pages(self._position(after), {"store"})
+            if each.topic == "store.log-sealed"
+        )
+        found = [checkpoint_of(each) for each in islice(seals, limit)]
+        shown = [
+            {
+                "store_id": seal.store_id,
+                "seq": seal.seq,
+                "size": seal.size,
+                "root": seal.root,
+                "recorded_at": seal.recorded_at,
+            }
+            for seal in found
+        ]
+        more = len(found) == limit
+        last = f"{self.log.store_id}:{found[-1].seq}" if more else None
+        return {"checkpoints": shown, "next": last}
+
+    def _source(self, position: int, wanted: EventFilter) -> Iterator[Recorded]:
+        if wanted.stream is None:
+            yield from self._pages(position, None)
+        else:
+            originator_id = UUID(wanted.stream.partition("_")[2])
+            yield from (each for each in self.log.stream(originator_id) if each.seq > position)
+
+    def _pages(self, position: int, streams: set[str] | None) -> Iterator[Recorded]:
+        while page := self.log.read(after=position, limit=LIMIT_MAX, streams=streams):
+            yield from page
+            position = page[-1].seq
+
+    def _position(self, after: str | None) -> int:
+        if after is None:
+            return 0
+        store_id, _, seq = after.rpartition(":")
+        if store_id != self.log.store_id or not re.fullmatch(r"[0-9]{1,18}", seq):
+            raise BadValue(f"after must look like {self.log.store_id}:0", param="after")
+        return int(seq)
+
+    def _stream(self, originator_id: UUID) -> Sequence[Recorded]:
+        recorded = self.log.stream(originator_id)
+        if not recorded:
+            raise ApiError(404, "not_found", "Nothing is recorded under this id.")
+        return recorded
+
+
+def router(*, access: Access, trail: Trail) -> APIRouter:
+    """The routes of this file."""
+    routes = APIRouter(prefix="/api/v1/audit", tags=["audit"])
+    auditor = Depends(access.allow("auditor", "operator"))
+
+    @routes.get("/events")
+    def events(  # noqa: PLR0917 - FastAPI passes them by name
+        caller: Annotated[Caller, auditor],
+        after: After = None,
+        limit: Limit = 100,
+        account: Text = None,
+        stream: Text = None,
+        topic: Text = None,
+    ) -> JsonObject:
+        """Events in the order of recording. `stream`: a public id; `topic`: whole or first part."""
+        return trail.events(after, limit, EventFilter(account=account, stream=stream, topic=topic))
+
+    @routes.get("/requests/{request_id}")
+    def request_trail(request_id: str, caller: Annotated[Caller, auditor]) -> JsonObject:
+        """All events of a request, and the receipt that they lead to."""
+        return trail.request(request_id)
+
+    @routes.get("/credentials/{credential_id}")
+    def credential_trail(credential_id: str, caller: Annotated[Caller, auditor]) -> JsonObject:
+        """All events of a provider credential, and its present state."""
+        return trail.credential(credential_id)
+
+    @routes.get("/checkpoints")
+    def checkpoints(
+        caller: Annotated[Caller, auditor], after: After = None, limit: Limit = 100
+    ) -> JsonObject:
+        """Size and RFC 6962 root of the log at each seal."""
+        return trail.checkpoints(after, limit)
+
+    return routes
