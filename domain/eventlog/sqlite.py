@@ -81,7 +81,7 @@ def open_sqlite_log(path: Path, *, store_id: str | None = None, clock: Clock) ->
 
 
 def begin_new_store(path: Path, *, store_id: str | None = None) -> str:
-    """Let a restored file continue under a new store id, which is returned (decision 0005).
+    """Let a restored file continue under a new store id, which is returned (decision 0006).
 
     The file that was copied may have gone on: no seq of its store is given out twice.
     """
