@@ -71,7 +71,8 @@ class Writer:
             for model, also in genai.models(provider)
             if model not in others and not _NOT_CHAT.search(model)
         }
-        for model in sorted({*listed, *spellings}, key=self._order):
+        models = {*listed, *spellings}
+        for model in sorted(models, key=self._order):
             offers = [genai.find(provider, model), listed.get(model)]
             outdated = TIERS_OF_THE_PAST.get((provider, self._names.key(model)), "-")
             told = [each for each in offers if each]
@@ -83,7 +84,7 @@ class Writer:
             for row in result.rows:
                 self._row(provider, row, listed.get(model))
             if result.rows:
-                names = {model, *spellings.get(model, ())}
+                names = {model, *spellings.get(model, ())} - (models - {model})
                 for name in sorted(names):
                     self._name(provider, name, model)
 

@@ -1,0 +1,151 @@
+"""The book is a prefix of an append-only list, named by its hash."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from domain.errors import BadValue, UnsafeSetup
+from pricing.book import Books, PriceBook, UnknownBook, book_of
+from pricing.load import shipped_lines
+from tests.pricing.build import NOON, book, row
+
+ENTRIES: list[dict[str, Any]] = [
+    {"row": row("p", "old", id="a", canonical="old", recorded_at="2026-01-01T00:00:00Z")},
+    {"name": {"provider": "p", "model": "older", "canonical": "old"}},
+    {"seen": {"row": "a", "at": "2026-02-01T00:00:00Z"}},
+    {"row": row("p", "old", id="b", canonical="old", recorded_at="2026-03-01T00:00:00Z")},
+    {"name": {"provider": "p", "model": "older", "canonical": "new"}},
+    {"deprecated": {"row": "a", "at": "2026-03-01T00:00:00Z"}},
+]
+
+
+def whole() -> PriceBook:
+    return book_of(ENTRIES)
+
+
+def test_the_hash_is_that_of_the_exact_lines() -> None:
+    lines = [
+        orjson.dumps({**entry, "n": n}, option=orjson.OPT_SORT_KEYS)
+        for n, entry in enumerate(ENTRIES, 1)
+    ]
+    assert whole().lines() == tuple(lines)
+    written = b"".join(line + b"\n" for line in lines)
+    assert whole().hash == "sha256:" + hashlib.sha256(written).hexdigest()
+    first = b"".join(line + b"\n" for line in lines[:3])
+    assert whole().prefix(3).hash == "sha256:" + hashlib.sha256(first).hexdigest()
+
+
+@pytest.mark.parametrize("rows", range(len(ENTRIES) + 1))
+def test_every_earlier_book_opens_by_its_hash(rows: int) -> None:
+    earlier = whole().prefix(rows)
+    opened = whole().open_book(earlier.hash)
+    assert (opened.rows, opened.hash) == (rows, earlier.hash)
+    assert len(opened.lines()) == rows
+
+
+def test_an_earlier_book_does_not_know_what_came_later() -> None:
+    before, after = whole().prefix(3), whole()
+    assert [found.id for found in before.rows_of("p", "old")] == ["a"]
+    assert [found.id for found in after.rows_of("p", "old")] == ["a", "b"]
+    assert (before.canonical("p", "older"), after.canonical("p", "older")) == ("old", "new")
+    (first,) = before.rows_of("p", "old")
+    assert not before.deprecated(first, NOON)
+    assert after.deprecated(first, NOON)
+    assert before.newest is not None
+    assert before.newest.isoformat() == "2026-02-01T00:00:00+00:00"
+    assert whole().prefix(0).newest is None
+    assert whole().prefix(0).models("p") == ()
+    assert after.models("p") == ("old",)
+
+
+def test_an_unknown_book_is_refused() -> None:
+    with pytest.raises(UnknownBook):
+        whole().open_book("sha256:" + "0" * 64)
+    with pytest.raises(UnknownBook):
+        whole().prefix(len(ENTRIES) + 1)
+
+
+def test_books_are_kept() -> None:
+    books = Books(whole())
+    earlier = whole().prefix(2)
+    assert books.open(books.current.hash) is books.current
+    assert books.open(earlier.hash) is books.open(earlier.hash)
+
+
+def test_names_lead_to_the_rows_of_the_same_provider() -> None:
+    named = book_of(
+        [
+            {"row": row("p", "m-2026", canonical="m")},
+            {"row": row("q", "m-q", canonical="m")},
+            {"name": {"provider": "p", "model": "m-alias", "canonical": "m"}},
+        ]
+    )
+    assert [found.model for found in named.rows_for("p", "m-alias")] == ["m-2026"]
+    assert named.rows_for("p", "m-unheard-of") == ()
+    assert named.rows_for("q", "m-alias") == ()
+    assert [found.provider for found in named.rows_of_key("m")] == ["p", "q"]
+
+
+def test_a_shipped_book_resolves_only_what_it_has_names_for() -> None:
+    assert book_of([row(model="gpt-4o")]).canonical("p", "gpt-4o-2030-01-01") is None
+    assert book(row(model="gpt-4o")).canonical("p", "gpt-4o-2030-01-01") == "gpt-4o"
+
+
+def test_entries_are_numbered_from_one(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    one, two, three = (
+        orjson.dumps({**entry, "n": n}, option=orjson.OPT_SORT_KEYS)
+        for n, entry in enumerate(ENTRIES[:3], 1)
+    )
+    (tmp_path / "p.jsonl").write_bytes(one + b"\n" + three + b"\n")
+    (tmp_path / "b" / "q.jsonl").write_bytes(two + b"\n")
+    assert shipped_lines(tmp_path) == [one, two, three]
+    (tmp_path / "p.jsonl").write_bytes(one + b"\n")
+    (tmp_path / "b" / "q.jsonl").write_bytes(three + b"\n")
+    with pytest.raises(UnsafeSetup):
+        shipped_lines(tmp_path)
+    (tmp_path / "b" / "q.jsonl").write_bytes(one + b"\n")
+    with pytest.raises(UnsafeSetup):
+        shipped_lines(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"prices": {"input": "0.0000000001"}},
+        {"prices": {"input": 2}},
+        {"prices": {"input": "2e0"}},
+        {"prices": {"input": "-1"}},
+        {"prices": {"input": "1000000.1"}},
+        {"prices": {"inputs": "2"}},
+        {"prices": ["2"]},
+        {"multiplier": "1.0001"},
+        {"multiplier": "0"},
+        {"multiplier": 1},
+        {"tiers": [{"input": "2"}]},
+        {"tiers": [{"input_tokens_above": "200000", "input": "2"}]},
+        {"tiers": {"input_tokens_above": 1}},
+        {"time_overrides": [{"utc_windows": ["1:00-4:00"]}]},
+        {"time_overrides": [{"utc_windows": ["01:00-01:00"]}]},
+        {"time_overrides": [{"utc_windows": ["01:00-24:01"]}]},
+        {"time_overrides": [{"utc_days": [0]}]},
+        {"effective_from": "yesterday"},
+        {"effective_from": 5},
+        {"service_teir": "flex"},
+    ],
+)
+def test_a_row_that_says_nonsense_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(BadValue):
+        book(row(**fields)).rows_of("p", "m")
+
+
+@pytest.mark.parametrize("fields", [{"provider": ""}, {"model": ""}, {"model": None}])
+def test_a_row_has_a_provider_and_a_model(fields: dict[str, Any]) -> None:
+    broken = {**row(), **fields}
+    with pytest.raises(BadValue):
+        book_of([broken]).rows_of(broken["provider"], broken["model"])

@@ -1,0 +1,175 @@
+"""`keytoll rate`, one record at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from domain.errors import BadValue
+from pricing.load import shipped_book
+from pricing.records import rate_record
+from tests.pricing.build import NAMES, NOON, row
+
+BOOK = shipped_book()
+RECORD = {
+    "provider": "sandbox",
+    "model": "sandbox/echo",
+    "at": "2026-11-24T00:00:00Z",
+    "usage": {"input_tokens": 100, "cached_input_tokens": 20, "output_tokens": 7},
+}
+
+
+@dataclass
+class Told:
+    usage: dict[str, int]
+    context: dict[str, Any] = field(default_factory=dict)
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    anomalies: list[str] = field(default_factory=list)
+
+
+def normalise(raw: dict[str, Any], model: str | None) -> Told:
+    usage = {"input_tokens": raw["in"], "output_tokens": raw["out"]}
+    return Told(usage, {"service_tier": raw.get("tier")}, raw.get("parts", []), [f"seen {model}"])
+
+
+def rated(reference: str = "same-provider-first", **changed: Any) -> dict[str, Any]:
+    record = {name: value for name, value in {**RECORD, **changed}.items() if value is not ...}
+    return rate_record(
+        record, BOOK, names=NAMES, normalise={"openai.chat": normalise}, reference=reference
+    )
+
+
+def test_a_record() -> None:
+    result = rated()
+    assert result == {
+        "status": "priced",
+        "at_cost_usd": "0.00011",
+        "fee_usd": "0.0000055",
+        "model": "sandbox/echo",
+        "reference": {
+            "rule": "listed",
+            "provider": "sandbox",
+            "model": "sandbox/echo",
+            "price_rows": result["reference"]["price_rows"],
+        },
+        "components": result["components"],
+        "candidates": [],
+        "price_book": BOOK.hash,
+    }
+    assert [(each["unit"], each["count"], each["price"]) for each in result["components"]] == [
+        ("input_tokens", 80, "1"),
+        ("output_tokens", 7, "4"),
+        ("cached_input_tokens", 20, "0.1"),
+    ]
+
+
+@pytest.mark.parametrize("plan", ["paid", "free", None])
+def test_the_plan_of_the_key_changes_nothing(plan: str | None) -> None:
+    assert rated(key_plan=plan) == rated()
+
+
+def test_a_free_model_and_its_settings() -> None:
+    assert rated(model="sandbox/echo-free")["reference"]["rule"] == "same-provider-first"
+    assert rated("lowest", model="sandbox/echo-free")["reference"]["rule"] == "lowest"
+
+
+def test_no_row_at_all() -> None:
+    result = rated(model="sandbox/unpriced")
+    assert (result["status"], result["at_cost_usd"], result["fee_usd"]) == ("unrated", None, None)
+
+
+def test_a_book_of_the_records_own_is_named_by_rule() -> None:
+    rows = [row("groq", "llama-3.3-70b-versatile", prices={"input": "1", "output": "2"})]
+    result = rated(
+        provider="groq",
+        model="meta-llama/Llama-3.3-70B-Instruct",
+        usage={"input_tokens": 10, "output_tokens": 10},
+        price_book=rows,
+    )
+    assert (result["status"], result["at_cost_usd"]) == ("priced", "0.00003")
+    assert result["price_book"] != BOOK.hash
+
+
+def test_the_served_model_comes_first() -> None:
+    assert rated(response_model="sandbox/slow")["model"] == "sandbox/slow"
+    assert rated(response_model="unheard-of")["model"] == "sandbox/echo"
+    deployed = rated(model="my-deployment", context={"deployment_model": "sandbox/echo"})
+    assert deployed["model"] == "sandbox/echo"
+
+
+def test_raw_usage_is_read_by_its_flavor() -> None:
+    result = rated(usage=..., raw_usage={"in": 10, "out": 1}, api_flavor="openai.chat")
+    assert (result["at_cost_usd"], result["anomalies"]) == ("0.000014", ["seen sandbox/echo"])
+
+
+def test_what_raw_usage_tells_of_the_tier_counts_unless_the_record_says_it() -> None:
+    raw = {"in": 10, "out": 1, "tier": "priority"}
+    tiered = rated(usage=..., raw_usage=raw, api_flavor="openai.chat")
+    assert tiered["status"] == "unrated"
+    plain = rated(
+        usage=..., raw_usage=raw, api_flavor="openai.chat", context={"service_tier": None}
+    )
+    assert plain["status"] == "priced"
+
+
+def test_raw_usage_with_parts() -> None:
+    raw = {
+        "in": 10,
+        "out": 1,
+        "parts": [
+            {"model": "sandbox/echo", "usage": {"input_tokens": 10, "output_tokens": 0}},
+            {"model": "sandbox/slow", "usage": {"input_tokens": 0, "output_tokens": 1}},
+        ],
+    }
+    result = rated(usage=..., raw_usage=raw, api_flavor="openai.chat")
+    assert result["at_cost_usd"] == "0.000014"
+    assert len(result["reference"]["price_rows"]) == 2
+
+
+def test_an_instant_may_be_handed_in() -> None:
+    record = {name: value for name, value in RECORD.items() if name != "at"}
+    assert rate_record(record, BOOK, names=NAMES, normalise={}, at=NOON)["status"] == "priced"
+
+
+def test_an_unknown_count_may_be_null() -> None:
+    usage = {**RECORD["usage"], "reasoning_tokens": None}  # type: ignore[dict-item]
+    assert rated(usage=usage) == rated()
+
+
+@pytest.mark.parametrize(
+    ("changed", "param"),
+    [
+        ({"provider": ...}, "provider"),
+        ({"model": 5}, "model"),
+        ({"response_model": 5}, "response_model"),
+        ({"at": "noon"}, "at"),
+        ({"at": ...}, "at"),
+        ({"usage": ...}, "usage"),
+        ({"usage": [1]}, "usage"),
+        ({"usage": {"input_tokens": -1}}, "usage.input_tokens"),
+        ({"usage": {"input_tokens": 1.5}}, "usage.input_tokens"),
+        ({"usage": {"tokens": 1}}, "usage"),
+        ({"usage": {"input_tokens": 1, "cached_input_tokens": 2}}, "usage.input_tokens"),
+        ({"usage": ..., "raw_usage": {}, "api_flavor": "telepathy"}, "api_flavor"),
+        ({"usage": ..., "raw_usage": {}}, "api_flavor"),
+        ({"context": {"servce_tier": "flex"}}, "context.servce_tier"),
+        ({"context": {"service_tier": 1}}, "context.service_tier"),
+        ({"context": {"batch": "yes"}}, "context.batch"),
+        ({"markup_rate": "5%"}, "markup_rate"),
+        ({"price_book": {}}, "price_book"),
+        ({"price_book": [{"model": "m"}]}, "price_book"),
+        ({"price_book": [row(prices={"input": 1})]}, "prices.input"),
+        ({"reference_setting": "cheapest"}, "reference"),
+    ],
+)
+def test_bad_input_names_its_field(changed: dict[str, Any], param: str) -> None:
+    with pytest.raises(BadValue) as caught:
+        rated(**changed)
+    assert caught.value.param == param
+
+
+def test_a_record_is_an_object() -> None:
+    with pytest.raises(BadValue):
+        rate_record([], BOOK, names=NAMES, normalise={})  # type: ignore[arg-type]
