@@ -6,13 +6,14 @@ import argparse
 from typing import Final
 
 from keytoll import PROGRAM
-from keytoll.commands import access, billing, rating, serve
+from keytoll.commands import access, audit, billing, rating, serve
 from keytoll.commands.port import Command
 
 COMMANDS: Final[tuple[Command, ...]] = (
     *serve.COMMANDS,
     *access.COMMANDS,
     *billing.COMMANDS,
+    *audit.COMMANDS,
     *rating.COMMANDS,
 )
 

@@ -1,0 +1,148 @@
+"""`keytoll export`, `replay`, `verify`, `status`: for those who check."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from domain.clock import parse_instant
+from domain.errors import BadValue
+from domain.eventlog.export import export_events
+from domain.eventlog.past import PastLog, seq_at
+from domain.events.codec import canonical
+from domain.invoice import parse_period
+from keytoll.commands.port import Command, Console, Inside
+from keytoll.wiring import Stores
+from projections.calls import exported_calls
+from projections.replay import differences, live_state, replayed_state
+
+SHOWN_MAX: Final = 20
+
+
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("events", "prices", "calls"))
+    parser.add_argument("--account", metavar="acc_…")
+    parser.add_argument("--period", help="YYYY-MM, or START/END")
+    parser.add_argument("--out", metavar="FILE", help="default: standard output")
+
+
+def export(stores: Stores, args: argparse.Namespace, console: Console) -> int:
+    """JSON lines in a stable order: the same bytes every time."""
+    period = parse_period(args.period) if args.period else None
+    lines: Iterable[bytes]
+    if args.what == "prices":
+        lines = (line + b"\n" for line in stores.books.current.lines())
+    elif args.what == "events":
+        lines = export_events(stores.log, account_id=args.account, period=period)
+    else:
+        calls = exported_calls(
+            stores.log, stores.books, stores.directory, account_id=args.account, period=period
+        )
+        lines = (canonical(call) + b"\n" for call in calls)
+    if args.out:
+        count = _write_lines(console.folder / args.out, lines)
+        if args.json:
+            console.say(orjson.dumps({"file": args.out, "lines": count}).decode())
+        else:
+            console.say(f"{count} lines in {args.out}")
+    else:
+        for line in lines:
+            console.out.write(line.decode())
+    return 0
+
+
+def _write_lines(path: Path, lines: Iterable[bytes]) -> int:
+    """Write beside the file and put it in place when whole: a cut export never looks finished."""
+    count = 0
+    try:
+        descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as out:
+                for line in lines:
+                    out.write(line)
+                    count += 1
+            Path(part).replace(path)
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise BadValue(f"{path} cannot be written: {error.strerror}", param="--out") from None
+    return count
+
+
+def _replay_arguments(parser: argparse.ArgumentParser) -> None:
+    until = parser.add_mutually_exclusive_group()
+    until.add_argument("--until", metavar="STORE:SEQ", help="as of this event")
+    until.add_argument("--at", metavar="INSTANT", help="as of this instant")
+    parser.add_argument("--account", metavar="acc_…")
+    parser.add_argument("--check", action="store_true", help="compare with the live state")
+
+
+def replay(stores: Stores, args: argparse.Namespace, console: Console) -> int:
+    """State rebuilt from the log alone. 1: --check found a difference."""
+    if args.check:
+        if args.until or args.at:
+            raise BadValue("--check compares the present: leave --until and --at out")
+        return _check(stores, args, console)
+    until = _position(stores, args)
+    past = PastLog(stores.log, until=until)
+    state = replayed_state(past, stores.books, account_id=args.account)
+    shown = {"as_of": {stores.log.store_id: past.head()}, **state}
+    option = 0 if args.json else orjson.OPT_INDENT_2
+    console.say(orjson.dumps(shown, option=option).decode())
+    return 0
+
+
+def _position(stores: Stores, args: argparse.Namespace) -> int:
+    if args.at:
+        return seq_at(stores.log, parse_instant(args.at, param="--at"))
+    if not args.until:
+        return stores.log.head()
+    store_id, _, seq = args.until.rpartition(":")
+    if store_id != stores.log.store_id or not seq.isdecimal():
+        raise BadValue(f"--until must look like {stores.log.store_id}:42", param="--until")
+    if int(seq) > stores.log.head():
+        raise BadValue(f"the log ends at {stores.log.head()}", param="--until")
+    return int(seq)
+
+
+def _check(stores: Stores, args: argparse.Namespace, console: Console) -> int:
+    seq, live = live_state(
+        stores.log,
+        stores.projections.open(),
+        stores.directory,
+        stores.register,
+        account_id=args.account,
+    )
+    replayed = replayed_state(PastLog(stores.log, until=seq), stores.books, account_id=args.account)
+    found = list(differences(replayed, live))
+    if args.json:
+        answer = {
+            "as_of": {stores.log.store_id: seq},
+            "equal": not found,
+            "differences": [
+                {"place": place, "replayed": ours, "live": theirs} for place, ours, theirs in found
+            ],
+        }
+        console.say(orjson.dumps(answer).decode())
+    elif not found:
+        requests = sum(total["requests"] for total in replayed["totals"].values())
+        console.say(
+            f"replayed {seq} events: {requests} calls, {len(replayed['credentials'])} credentials,"
+            f" {len(replayed['invoices'])} invoices; equal to the live state"
+        )
+    for place, ours, theirs in found[:SHOWN_MAX]:
+        console.complain(f"{place}: the log says {ours!r}, the live state {theirs!r}")
+    return 1 if found else 0
+
+
+COMMANDS: Final[tuple[Command, ...]] = (
+    Inside("export", "events, prices or calls as JSON lines", _export_arguments, export),
+    Inside("replay", "state rebuilt from the log alone", _replay_arguments, replay),
+)
