@@ -8,40 +8,20 @@ equal rows collapse.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final, Protocol
 from uuid import UUID
 
 from domain.errors import DomainError
-from domain.eventlog.port import CorruptLog, Recorded, StoreUnavailable
-from domain.events.base import Event
-from domain.events.codec import decode
-from domain.events.requests import TERMINAL_VERSION, RequestRouted
-from domain.ids import event_id
-from domain.invoice_series import InvoiceIssued
-from pricing.book import Books, UnknownBook
+from domain.eventlog.port import CorruptLog, Recorded
+from pricing.book import Books
+from projections.batch import Batch, Batcher, OnDeadLetter
 from projections.migrate import migrations
-from projections.rows import (
-    IGNORED,
-    ROWS,
-    Cells,
-    RequestState,
-    closed_period_row,
-    columns,
-    dead_letter,
-    fold,
-    log_line,
-    request_rows,
-    routed_row,
-)
-from projections.store.port import ProjectionStore, ProjectionUnavailable
+from projections.rows import Place, columns, conflict, dead_letter
+from projections.store.port import ProjectionStore
 
 BATCH_EVENTS_MAX: Final = 10_000
-OPEN_KEPT_MAX: Final = 50_000
-"""Running requests whose first event is held in memory; others are read from the log again."""
 DEAD_LETTERS_MIN: Final = 20
 DEAD_LETTER_SHARE: Final = 20
 """More than a twentieth of a batch, and more than twenty: the fault is ours, not the data's."""
@@ -65,19 +45,8 @@ class Source(Protocol):
     def head(self) -> int: ...
 
 
-@dataclass(slots=True)
-class _Batch:
-    """Rows by table, gathered for one round of inserts."""
-
-    rows: dict[str, list[Cells]] = field(default_factory=dict)
-    dead: int = 0
-
-    def add(self, table: str, *rows: Cells) -> None:
-        self.rows.setdefault(table, []).extend(rows)
-
-
 class Projector:
-    """One log into one projection store. `step` may be called by any thread, one at a time."""
+    """One log into one projection store. Any thread may call; steps wait for each other."""
 
     def __init__(
         self,
@@ -86,7 +55,7 @@ class Projector:
         store: ProjectionStore,
         books: Books,
         batch_events_max: int = BATCH_EVENTS_MAX,
-        on_dead_letter: Callable[[Recorded, str], None] | None = None,
+        on_dead_letter: OnDeadLetter | None = None,
     ) -> None:
         self._log = log
         self._store = store
@@ -94,7 +63,7 @@ class Projector:
         self._batch_events_max = batch_events_max
         self._on_dead_letter = on_dead_letter
         self._schema = len(migrations())
-        self._open: OrderedDict[UUID, RequestState] = OrderedDict()
+        self._batcher = self._new_batcher()
         self._lock = Lock()
         self._position = -1
         self._highest = 0
@@ -106,7 +75,7 @@ class Projector:
 
     @property
     def position(self) -> int:
-        """Everything up to this seq is in the tables; −1 before `start`."""
+        """Everything up to this seq is in the tables; −1 before the first step."""
         return self._position
 
     def start(self) -> int:
@@ -131,40 +100,58 @@ class Projector:
             return len(events)
 
     def catch_up(self) -> int:
-        """Step until level with the log; the position then."""
-        while self.step():
+        """Step until level with the log as it was when this began; the position then."""
+        head = self._log.head()
+        while self._position < head and self.step():
             pass
+        if self._position < 0:
+            self.start()
         return self._position
 
+    def sibling(self, store: ProjectionStore) -> Projector:
+        """A projector of the same log into another store."""
+        return Projector(
+            log=self._log,
+            store=store,
+            books=self._books,
+            batch_events_max=self._batch_events_max,
+            on_dead_letter=self._on_dead_letter,
+        )
+
     def exchange(self, other: Projector, switch: Callable[[], None]) -> None:
-        """Go on where another projector of the same log, level with it, has come to."""
+        """Go on where another projector of the same log has come to, once it is level."""
         with self._lock:
             other.catch_up()
             switch()
             self._store.use(other.store.database)
-            self._open.clear()
+            self._batcher = self._new_batcher()
             self._position, self._highest = other._position, other._highest
 
     def retry_dead_letters(self) -> int:
         """Try what could not be read before once more, by today's program; how many succeeded."""
         with self._lock:
             seqs = self._store.query(
-                "SELECT seq FROM $db.dead_letters FINAL WHERE resolved = 0 ORDER BY seq"
+                "SELECT DISTINCT seq FROM $db.dead_letters FINAL WHERE resolved = 0 ORDER BY seq"
             )
-            done = 0
-            for (seq,) in seqs:
-                for recorded in self._log.read(after=seq - 1, limit=1):
-                    done += self._retry(recorded)
-            return done
+            return sum(
+                self._retry(recorded)
+                for (seq,) in seqs
+                for recorded in self._log.read(after=seq - 1, limit=1)
+            )
 
     def _retry(self, recorded: Recorded) -> bool:
-        batch = _Batch()
-        self._add(batch, recorded)
+        batch = self._batcher.batch([recorded])
         if batch.dead:
             return False
-        batch.add("dead_letters", dead_letter(recorded, error="", resolved=True))
-        self._insert(batch, f"retry-{self._highest}-{recorded.hash}")
+        (place,) = batch.lines
+        batch.add("dead_letters", dead_letter(place, error="", resolved=True))
+        self._insert(batch, f"retry-{recorded.hash}")
         return True
+
+    def _new_batcher(self) -> Batcher:
+        return Batcher(
+            history=self._log.stream, books=self._books, on_dead_letter=self._on_dead_letter
+        )
 
     def _resume(self) -> None:
         (highest, dense) = self._store.query(
@@ -193,27 +180,24 @@ class Projector:
         if events[0].seq != self._position + 1 or events[-1].seq != self._position + len(events):
             raise CorruptLog(f"the log has a gap after seq {self._position}")
         conflicting = self._conflicting(events)
-        batch = _Batch()
-        for recorded in events:
-            if recorded.seq not in conflicting:
-                self._add(batch, recorded)
+        batch = self._batcher.batch(events, skip=conflicting)
         if batch.dead > max(DEAD_LETTERS_MIN, len(events) // DEAD_LETTER_SHARE):
             raise TooManyDeadLetters(
                 f"{batch.dead} of {len(events)} events after seq {self._position} are unreadable"
             )
-        lines = [log_line(recorded) for recorded in events]
         if conflicting:
-            rows = [row for row in lines if row[1] in conflicting]
-            batch.add("conflicts", *[(*row[:4], row[5], row[4], row[6]) for row in rows])
-        batch.add("log_lines", *lines)
-        self._insert(batch, self._token(events))
+            seconds = [conflict(place) for place in batch.lines if place.seq in conflicting]
+            batch.add("conflicts", *seconds)
+        token = self._token(batch.lines)
+        self._insert(batch, token)
+        # Last, because it makes the position.
+        self._store.insert("log_lines", columns("log_lines", batch.lines), token=token)
         self._position = events[-1].seq
         self._highest = max(self._highest, self._position)
 
-    def _insert(self, batch: _Batch, token: str) -> None:
-        # log_lines was added last, so it is inserted last: it makes the position.
+    def _insert(self, batch: Batch, token: str) -> None:
         for table, rows in batch.rows.items():
-            self._store.insert(table, columns(table, rows), token=f"{table}-{token}")
+            self._store.insert(table, columns(table, rows), token=token)
 
     def _conflicting(self, events: Sequence[Recorded]) -> set[int]:
         """Seqs that are in the tables with another payload; the first one stands."""
@@ -232,62 +216,10 @@ class Projector:
             if stored.get(recorded.seq, set()) - {bytes.fromhex(recorded.hash)}
         }
 
-    def _token(self, events: Sequence[Recorded]) -> str:
+    def _token(self, lines: Sequence[Place]) -> str:
+        """Of the batch's ids, payloads and schema; the store keeps tokens apart by table."""
         digest = hashlib.sha256(str(self._schema).encode())
-        for recorded in events:
-            digest.update(event_id(recorded.originator_id, recorded.originator_version).bytes)
-            digest.update(bytes.fromhex(recorded.hash))
+        for place in lines:
+            digest.update(place.event_id.bytes)
+            digest.update(place.hash)
         return digest.hexdigest()
-
-    def _add(self, batch: _Batch, recorded: Recorded) -> None:
-        """The rows of one event. One that cannot be read becomes a dead letter."""
-        if recorded.topic in IGNORED:
-            return
-        try:
-            if recorded.topic not in ROWS:
-                raise ValueError(f"{recorded.topic!r} is a topic of a newer program")
-            self._add_rows(batch, recorded, decode(recorded))
-        except (UnknownBook, ProjectionUnavailable, StoreUnavailable):
-            # Not the event's fault: nothing is skipped, the batch is tried again.
-            raise
-        except (DomainError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            batch.dead += 1
-            batch.add("dead_letters", dead_letter(recorded, error=reason))
-            if self._on_dead_letter is not None:
-                self._on_dead_letter(recorded, reason)
-
-    def _add_rows(self, batch: _Batch, recorded: Recorded, event: Event) -> None:
-        if isinstance(event, RequestRouted):
-            state = RequestState.began(event, recorded.recorded_at)
-            self._keep(recorded.originator_id, state)
-            batch.add("routed_requests", routed_row(recorded, event))
-        elif isinstance(event, InvoiceIssued):
-            batch.add("closed_periods", closed_period_row(recorded, event))
-        else:
-            before = self._before(recorded)
-            now = before.after(event, recorded.recorded_at)
-            first = recorded.originator_version <= TERMINAL_VERSION
-            rows = request_rows(recorded, None if first else before, now, self._books)
-            batch.add("request_lines", *rows)
-
-    def _keep(self, request: UUID, state: RequestState) -> None:
-        self._open[request] = state
-        if len(self._open) > OPEN_KEPT_MAX:
-            self._open.popitem(last=False)
-
-    def _before(self, recorded: Recorded) -> RequestState:
-        """The state that an event meets: from memory for a running request, else from the log."""
-        if recorded.originator_version == TERMINAL_VERSION:
-            state = self._open.pop(recorded.originator_id, None)
-            if state is not None:
-                return state
-        earlier = [
-            (each, decode(each))
-            for each in self._log.stream(recorded.originator_id)
-            if each.originator_version < recorded.originator_version
-        ]
-        state = fold(earlier)
-        if state is None:
-            raise LookupError("the request was never routed")
-        return state

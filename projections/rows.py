@@ -6,10 +6,10 @@ compares both with domain/events/registry.py, so a new event cannot be forgotten
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from domain.errors import BadValue
@@ -124,66 +124,90 @@ def columns(table: str, rows: Sequence[Cells]) -> Columns:
     return Columns(COLUMNS[table], tuple(zip(*rows, strict=True)))
 
 
-def log_line(recorded: Recorded) -> Cells:
-    """The row that says that an event was projected."""
-    return (
-        recorded.store_id,
-        recorded.seq,
-        bytes.fromhex(recorded.hash),
-        event_id(recorded.originator_id, recorded.originator_version),
-        recorded.topic,
-        recorded.account_id or "",
-        micros(recorded.recorded_at),
-    )
+class Place(NamedTuple):
+    """Where an event stands; as a tuple, its row in log_lines."""
+
+    store_id: str
+    seq: int
+    hash: bytes
+    event_id: UUID
+    topic: str
+    account_id: str
+    recorded_at: int
+
+    @classmethod
+    def of(cls, recorded: Recorded) -> Place:
+        return cls(
+            recorded.store_id,
+            recorded.seq,
+            bytes.fromhex(recorded.hash),
+            event_id(recorded.originator_id, recorded.originator_version),
+            recorded.topic,
+            recorded.account_id or "",
+            micros(recorded.recorded_at),
+        )
 
 
-def dead_letter(recorded: Recorded, *, error: str, resolved: bool = False) -> Cells:
+def dead_letter(place: Place, *, error: str, resolved: bool = False) -> Cells:
     """An event that could not be turned into rows."""
     return (
-        recorded.store_id,
-        recorded.seq,
-        bytes.fromhex(recorded.hash),
-        recorded.account_id or "",
-        recorded.topic,
-        micros(recorded.recorded_at),
+        place.store_id,
+        place.seq,
+        place.hash,
+        place.account_id,
+        place.topic,
+        place.recorded_at,
         error[:500],
         int(resolved),
     )
 
 
-def routed_row(recorded: Recorded, routed: RequestRouted) -> Cells:
+def conflict(place: Place) -> Cells:
+    """A second payload."""
+    return (
+        place.store_id,
+        place.seq,
+        place.hash,
+        place.event_id,
+        place.account_id,
+        place.topic,
+        place.recorded_at,
+    )
+
+
+def routed_row(place: Place, routed: RequestRouted) -> Cells:
     """A request that was accepted."""
     return (
         routed.account_id,
-        event_id(recorded.originator_id, recorded.originator_version),
-        recorded.originator_id,
-        recorded.store_id,
-        recorded.seq,
-        bytes.fromhex(recorded.hash),
-        micros(recorded.recorded_at),
+        place.event_id,
+        routed.originator_id,
+        place.store_id,
+        place.seq,
+        place.hash,
+        place.recorded_at,
         routed.sandbox,
         routed.owner,
         routed.provider,
         routed.requested_model,
-        _LAST - recorded.seq,
+        _LAST - place.seq,
     )
 
 
-def closed_period_row(recorded: Recorded, issued: InvoiceIssued) -> Cells:
+def closed_period_row(place: Place, issued: InvoiceIssued) -> Cells:
     """A period that an invoice closed."""
     return (
         issued.account_id,
         issued.sandbox,
         issued.invoice_id,
         issued.number,
-        recorded.store_id,
-        recorded.seq,
-        bytes.fromhex(recorded.hash),
-        micros(recorded.recorded_at),
+        place.store_id,
+        place.seq,
+        place.hash,
+        place.recorded_at,
         micros(issued.start),
         micros(issued.end),
         max(issued.cutoff.values()),
-        _LAST - recorded.seq,
+        _LAST - place.seq,
     )
 
 
@@ -224,28 +248,30 @@ class RequestState:
 
 
 def request_rows(
-    recorded: Recorded, before: RequestState | None, now: RequestState, books: Books
+    place: Place, version: int, before: RequestState | None, now: RequestState, books: Books
 ) -> list[Cells]:
     """The state after an event, and, if there was one before, the row that takes it back."""
-    rows = [_line(recorded, 1, now, now.rated(books))]
+    rows = [_line(place, version, 1, now, now.rated(books))]
     if before is not None:
-        rows.append(_line(recorded, -1, before, before.rated(books)))
+        rows.append(_line(place, version, -1, before, before.rated(books)))
     return rows
 
 
-def _line(recorded: Recorded, sign: int, state: RequestState, rated: RatedRequest | None) -> Cells:
+def _line(
+    place: Place, version: int, sign: int, state: RequestState, rated: RatedRequest | None
+) -> Cells:
     routed = state.routed
     identity = (
         routed.account_id,
-        event_id(recorded.originator_id, recorded.originator_version),
+        place.event_id,
         sign,
-        recorded.originator_id,
-        recorded.originator_version,
-        recorded.topic,
-        recorded.store_id,
-        recorded.seq,
-        bytes.fromhex(recorded.hash),
-        micros(recorded.recorded_at),
+        routed.originator_id,
+        version,
+        place.topic,
+        place.store_id,
+        place.seq,
+        place.hash,
+        place.recorded_at,
         micros(state.terminal_at),
         micros(state.routed_at),
         routed.sandbox,
@@ -259,7 +285,7 @@ def _line(recorded: Recorded, sign: int, state: RequestState, rated: RatedReques
         routed.stream,
         routed.account_version,
         micros(routed.price_at),
-        _LAST - recorded.seq,
+        _LAST - place.seq,
     )
     if rated is None or state.used is None:
         return identity + _failed(state)
@@ -318,7 +344,7 @@ def _failed(state: RequestState) -> Cells:
     )
 
 
-def fold(events: Sequence[tuple[Recorded, Event]]) -> RequestState | None:
+def fold(events: Iterable[tuple[Recorded, Event]]) -> RequestState | None:
     """The state that a request's events lead to; None without any."""
     state: RequestState | None = None
     for recorded, event in events:
@@ -327,8 +353,3 @@ def fold(events: Sequence[tuple[Recorded, Event]]) -> RequestState | None:
         elif state is not None:
             state = state.after(event, recorded.recorded_at)
     return state
-
-
-def request_of(recorded: Recorded) -> UUID:
-    """The request that an event belongs to."""
-    return recorded.originator_id
