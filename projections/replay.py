@@ -23,7 +23,7 @@ from pricing.book import Books
 from projections.projector import Projector
 from projections.queries.filters import Filters
 from projections.queries.usage import UsageQuestion, usage_report
-from projections.rows import COUNTS, RequestState, fold, micros
+from projections.rows import COUNTS, RequestState, fold
 
 PAGE: Final = 10_000
 TRIES: Final = 5
@@ -189,9 +189,7 @@ def _replayed_totals(log: EventLog, books: Books, account_id: str | None) -> dic
                 continue
             event = decode(recorded)
             if isinstance(event, RequestRouted):
-                running[recorded.originator_id] = RequestState.began(
-                    event, micros(recorded.recorded_at)
-                )
+                running[recorded.originator_id] = RequestState.began(event, recorded.recorded_at)
                 continue
             before = running.pop(recorded.originator_id, None)
             settled = before is None
@@ -203,7 +201,7 @@ def _replayed_totals(log: EventLog, books: Books, account_id: str | None) -> dic
             total = totals.setdefault(_name(before.routed), _Total())
             if settled:
                 total.add(before, books, -1)
-            total.add(before.after(event, micros(recorded.recorded_at)), books, 1)
+            total.add(before.after(event, recorded.recorded_at), books, 1)
     return {name: total.shown() for name, total in totals.items()}
 
 
