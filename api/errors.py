@@ -27,6 +27,7 @@ from domain.eventlog.port import Conflict, CorruptLog, StoreUnavailable
 from domain.invoice import InvoiceNotFound, InvoiceSettled
 from domain.invoice_register import PeriodOverlaps
 from domain.vault.port import SecretNotFound, VaultUnavailable
+from projections.invoicing import CannotClose
 from projections.projector import AnotherLog, TooManyDeadLetters
 from projections.store.port import ProjectionUnavailable
 
@@ -89,6 +90,7 @@ RULES: Final[Mapping[type[Exception], str]] = MappingProxyType(
         CredentialNotFound: "not_found",
         InvoiceNotFound: "not_found",
         InvoiceSettled: "conflict",
+        CannotClose: "conflict",
         PeriodOverlaps: "conflict",
         Conflict: "conflict",
         # The credential was removed or rotated while the call was on its way to its secret.
@@ -252,5 +254,13 @@ def _unknown_field(place: tuple[object, ...]) -> ApiError:
 
 
 def _param(place: tuple[object, ...]) -> str | None:
-    """`("body", "key", "region")` → `key.region`; the part of the request is not told."""
-    return ".".join(str(part) for part in place[1:_DEPTH_MAX]) or None
+    """`("body", "models", 3)` → `models.3`; the part of the request is not told.
+
+    Ends before a name that a caller chose, such as a tag's, because it could be a secret.
+    """
+    shown: list[str] = []
+    for part in place[1:_DEPTH_MAX]:
+        if not isinstance(part, int) and not _HARMLESS_NAME.fullmatch(str(part)):
+            break
+        shown.append(str(part))
+    return ".".join(shown) or None
