@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -83,8 +83,12 @@ def measure(
     requests: int,
     headers: Mapping[str, str] | None = None,
     model: str = "gpt-4o-mini",
+    settled: Callable[[], None] | None = None,
 ) -> Figures:
-    """Load the subject and take its CPU time between the first request and the last answer."""
+    """Load the subject and take its CPU time between the first request and the last answer.
+
+    `settled` returns once work that the subject put off is done too; its CPU time counts as well.
+    """
     job = Job(
         url=f"{base_url}/chat/completions",
         headers=dict(headers or {}),
@@ -104,9 +108,13 @@ def measure(
         print(json.dumps(asdict(job)), file=load.stdin, flush=True)
         if load.stdout.readline() != "ready\n":
             raise RuntimeError(f"{subject}: the warm-up failed")
+        if settled is not None:
+            settled()
         before = _cpu_s(pid)
         print("go", file=load.stdin, flush=True)
         done = json.loads(load.stdout.readline())
+        if settled is not None:
+            settled()
         used = _cpu_s(pid) - before
     return Figures(
         subject=subject,

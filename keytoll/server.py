@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import signal
 import socket
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -32,12 +35,14 @@ from api.routes import (
     accounts,
     api_keys,
     audit,
-    health,
     invoices,
     models,
     provider_keys,
     routing,
     usage,
+)
+from api.routes import (
+    health as health_routes,
 )
 from api.routes.accounts import Accounts
 from api.routes.api_keys import ApiKeys
@@ -53,6 +58,8 @@ from keytoll.control import ControlServer, RunCommand
 from keytoll.sandbox.server import SandboxServer
 from keytoll.setting import Address
 from keytoll.wiring import Stores
+from projections.queries.health import Health, health
+from projections.store.port import ProjectionUnavailable
 from workers.loop import State, Worker
 from workers.project import Project
 
@@ -60,6 +67,14 @@ REFERENCE: Final = "same-provider-first"
 """The free-model rule in force (PRICES.md 2)."""
 BACKLOG: Final = 2048
 FOLLOW_S: Final = 1.0
+HEALTH_KEPT_S: Final = 5.0
+HEALTH_GAUGES: Final = {
+    "estimate_share": "Share of calls of the last 24 hours whose usage is estimated, 0 to 1.",
+    "unrated": "Calls of the last 24 hours without a price.",
+    "lost": "Calls of the last 24 hours that a crash hid.",
+    "dead_letters": "Events that could not be projected.",
+    "conflicts": "Events that came with a second payload.",
+}
 
 _log = structlog.get_logger("keytoll.server")
 
@@ -84,6 +99,8 @@ class Server:
             Worker("seal", stores.sealer, on_change=_log_worker),
         )
         self._project_step: Project | None = None
+        self._health_seen: tuple[float, Health] | None = None
+        self._watch()
         self._stop = asyncio.Event()
         self._ready = False
 
@@ -215,7 +232,7 @@ class Server:
                 ledger=stores.ledger,
                 slugs=providers.keys(),
             ),
-            health.router(ready=self._why_not_ready, metrics=self._metrics),
+            health_routes.router(ready=self._why_not_ready, metrics=self._metrics),
             usage.router(
                 UsageRoutes(
                     access=access,
@@ -286,6 +303,38 @@ class Server:
         if self._project_step is None:
             self._project_step = Project(self._stores.projections.open())
         return self._project_step()
+
+    def _watch(self) -> None:
+        """Gauges that are read when the metrics are asked for."""
+        stores, watch = self._stores, self._metrics.watch
+        watch("keytoll_log_events", "Events in the log.", stores.log.head)
+        watch("keytoll_projection_lag_events", "Events not yet projected.", self._lag)
+        watch("keytoll_open_requests", "Calls being served.", lambda: len(self._in_flight))
+        watch("keytoll_drains", "Answers read on for callers that left.", self._drains)
+        for name, meaning in HEALTH_GAUGES.items():
+            watch(f"keytoll_{name}", meaning, partial(self._health, name))
+
+    def _lag(self) -> float:
+        try:
+            position = self._stores.projections.projector().position
+        except ProjectionUnavailable:
+            position = 0
+        return self._stores.log.head() - max(position, 0)
+
+    def _drains(self) -> float:
+        return self._in_flight.drains
+
+    def _health(self, name: str) -> float:
+        """A figure of the last 24 hours; not a number while the projections are not open."""
+        now_s = self._stores.clock.monotonic_s()
+        if self._health_seen is None or now_s - self._health_seen[0] > HEALTH_KEPT_S:
+            try:
+                since = self._stores.clock.now() - timedelta(hours=24)
+                found = health(self._stores.projections.store(), since=since)
+            except ProjectionUnavailable:
+                return math.nan
+            self._health_seen = (now_s, found)
+        return float(getattr(self._health_seen[1], name))
 
     def _why_not_ready(self) -> str | None:
         if self._in_flight.stopping:
