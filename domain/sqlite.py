@@ -48,7 +48,8 @@ def connect(path: Path, *, secure_delete: bool = False, read_only: bool = False)
 def copy(source: Path, target: Path) -> None:
     """Copy a file as of one instant, also while it is in use; on disk when this returns.
 
-    Page by page, not by VACUUM: that may give rows new rowids. Raises UnsafeSetup if the target
+    No other way of reading will do while this process has the file open: closing a plain
+    descriptor of it would drop the locks that SQLite holds. Page by page, not by VACUUM: that may give rows new rowids. Raises UnsafeSetup if the target
     exists or the source cannot be copied.
     """
     if not source.exists():

@@ -70,7 +70,8 @@ class EventLog(LogReader, Protocol):
         """Queue events that must become durable together; the future resolves once they are.
 
         The future raises Conflict if a version is taken, StoreUnavailable if they cannot be made
-        durable. `seq` is dense from 1, `recorded_at` never runs backwards.
+        durable. `seq` is dense from 1, `recorded_at` never runs backwards. What cannot be an
+        event (NotAnEvent), or nothing at all (BadValue), is raised here and not by the future.
         """
 
     async def append(self, *events: Event, account_id: str | None) -> tuple[Recorded, ...]:

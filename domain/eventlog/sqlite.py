@@ -63,6 +63,7 @@ def open_sqlite_log(path: Path, *, store_id: str | None = None, clock: Clock) ->
     """
     owner = _owner(path)
     try:
+        path.touch(mode=0o600)
         store = SQLiteStore(path)
         try:
             store.begin_first(store_id)

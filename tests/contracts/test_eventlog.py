@@ -18,7 +18,7 @@ from domain.errors import BadValue
 from domain.eventlog.memory import open_memory_log
 from domain.eventlog.port import Conflict, EventLog, Recorded, StoreUnavailable
 from domain.eventlog.sqlite import open_sqlite_log
-from domain.events.codec import decode, line_hash, read_line
+from domain.events.codec import NotAnEvent, decode, line_hash, read_line
 from domain.events.requests import RequestFailed, RequestRouted
 from domain.events.store import LogSealed, StoreOpened, store_stream
 from domain.ids import new_id
@@ -161,6 +161,20 @@ async def test_recorded_at_never_runs_backwards(log: EventLog, clock: FixedClock
         "00:00:05.000000Z",
         "00:01:06.000000Z",
     ]
+
+
+async def test_a_new_log_continues_no_other(log: EventLog) -> None:
+    assert list(log.earlier()) == []
+
+
+async def test_what_is_no_event_is_refused_before_it_is_queued(log: EventLog) -> None:
+    event = routed()
+    event.tags["share"] = 0.5  # type: ignore[assignment]
+    with pytest.raises(NotAnEvent):
+        log.submit(event, account_id=None)
+    with pytest.raises(NotAnEvent):
+        await log.append(event, account_id=None)
+    assert log.head() == 0
 
 
 async def test_nothing_is_not_an_append(log: EventLog) -> None:

@@ -126,6 +126,14 @@ def test_a_failed_start_gives_the_file_back(path: Path) -> None:
     opened(path, store_id="one").close()
 
 
+def test_a_log_is_for_its_owner_only(path: Path) -> None:
+    log = opened(path)
+    log.submit(event(), account_id=None).result()
+    for name in ("", "-wal", "-shm", ".lock"):
+        assert path.with_name(path.name + name).stat().st_mode & 0o777 == 0o600
+    log.close()
+
+
 def test_every_commit_is_on_disk_before_it_returns(path: Path) -> None:
     connection = sqlite.connect(path)
     assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
