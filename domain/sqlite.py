@@ -49,8 +49,8 @@ def copy(source: Path, target: Path) -> None:
     """Copy a file as of one instant, also while it is in use; on disk when this returns.
 
     No other way of reading will do while this process has the file open: closing a plain
-    descriptor of it would drop the locks that SQLite holds. Page by page, not by VACUUM: that may give rows new rowids. Raises UnsafeSetup if the target
-    exists or the source cannot be copied.
+    descriptor of it would drop the locks that SQLite holds. Page by page, not by VACUUM: that may
+    give rows new rowids. Raises UnsafeSetup if the target exists or the source cannot be copied.
     """
     if not source.exists():
         raise UnsafeSetup(f"there is no file {source} to copy")

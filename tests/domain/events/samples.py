@@ -5,6 +5,7 @@ A new event class needs a line here and a golden file (`make golden`).
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -165,7 +166,7 @@ _AFTER_THE_END: Final = frozenset({"request.usage-corrected", "request.usage-rer
 
 def sample(topic: str) -> Event:
     """The sample event of a topic. Raises KeyError, naming it, when there is none."""
-    data = dict(_DATA[topic])
+    data = deepcopy(_DATA[topic])
     event_class = EVENTS[topic]
     names = {field.name for field in fields(event_class)}  # type: ignore[arg-type]
     if "timestamp" in names:
