@@ -180,8 +180,9 @@ def line_key(line: Json) -> Json:
 
 def check_lines(invoice: Json, groups: dict[bytes, Json], check: Any) -> int:
     """Usage lines against the groups; gives their exact fee."""
-    stated = {canonical(line_key(x)): x for x in invoice["lines"] if x["kind"] == "usage"}
-    check("lines", sorted(stated), sorted(groups))
+    usage = [line for line in invoice["lines"] if line["kind"] == "usage"]
+    stated = {canonical(line_key(line)): line for line in usage}
+    check("lines", sorted(canonical(line_key(line)) for line in usage), sorted(groups))
     for key in stated.keys() & groups.keys():
         line, group, name = stated[key], groups[key], key.decode()
         check(f"requests of {name}", line["requests"], group["requests"])
@@ -198,12 +199,11 @@ def check_lines(invoice: Json, groups: dict[bytes, Json], check: Any) -> int:
 def check_adjustments(trail: Trail, invoice: Json, earlier: list[Json], check: Any) -> int:
     """What closed periods owe at this cutoff more than at that of the document before it."""
     owed = 0
-    for position, closed in enumerate(earlier):
+    for closed in earlier:
         for stream in trail.in_period({**closed, "cutoff": invoice["cutoff"]}):
-            last = earlier[-1]["cutoff"] if position < len(earlier) - 1 else closed["cutoff"]
-            fees = [trail.billed(stream, cutoff) for cutoff in (invoice["cutoff"], last)]
-            now, then = ((each[1] or 0) if each else 0 for each in fees)
-            owed += now - then
+            cutoffs = (invoice["cutoff"], earlier[-1]["cutoff"])
+            now, then = (trail.billed(stream, cutoff) for cutoff in cutoffs)
+            owed += ((now and now[1]) or 0) - ((then and then[1]) or 0)
     lines = [line for line in invoice["lines"] if line["kind"] == "adjustment"]
     stated = sum(scaled(line["fee_usd"], FEE) for line in lines if line["fee_usd"])
     check("fees of adjustments", plain(stated, FEE), plain(owed, FEE))
