@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from tests.architecture.source import ROOT
+from tests.architecture.source import LAYERS, ROOT, sources
 
 MACHINE_PATHS: Final = re.compile(r"(?<![\w.<-])/(work|home|root|Users|tmp/[a-z0-9]+/)[/\w]")
 REGISTRY_HOSTS: Final = re.compile(
@@ -77,3 +77,21 @@ def test_decisions_are_numbered_once_and_have_four_parts() -> None:
 def test_the_papers_are_there() -> None:
     for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE", "docs/operations.md"):
         assert (ROOT / name).stat().st_size > 500, f"{name}:1: missing or empty"
+
+
+def test_every_metric_is_in_the_manual() -> None:
+    manual = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"(?m)^\| `(keytoll_\w+)` \|", manual))
+    used = {
+        name
+        for source in sources(*LAYERS)
+        for name in re.findall(r"\"(keytoll_[a-z_]+)\"", source.text)
+    }
+    gauges = re.search(r"HEALTH_GAUGES[^{]*\{(.*?)\}", server_text(), re.DOTALL)
+    used |= {f"keytoll_{name}" for name in re.findall(r"\"(\w+)\":", gauges[1] if gauges else "")}
+    assert used
+    assert used == documented, f"docs/operations.md: {sorted(used ^ documented)}"
+
+
+def server_text() -> str:
+    return "".join(source.text for source in sources("keytoll"))
