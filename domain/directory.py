@@ -7,12 +7,13 @@ from datetime import datetime
 from threading import Lock
 from typing import Final
 
-from domain.account import Account, Markup, Routing, markup_rate_at
+from domain.account import Account, ApiKey, Markup, Routing, markup_rate_at
 from domain.clock import instant_text
 from domain.credential import Credential, Outcome, Status
-from domain.eventlog.port import EventLog, Recorded
+from domain.eventlog.port import EventLog, LogReader, Recorded
+from domain.events.codec import decode
 from domain.ids import public_id
-from domain.repository import applied
+from domain.repository import mutated
 
 _STREAMS: Final = frozenset({"account", "credential"})
 _PAGE: Final = 1_000
@@ -82,29 +83,24 @@ class Directory:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._lock = Lock()
-        self._position = 0
+        # A restored log continues others, in which its accounts were opened.
+        self._stores: tuple[LogReader, ...] = (*log.earlier(), log)
+        self._positions: dict[str, int] = {}
         self._account_aggregates: dict[str, Account] = {}
         self._credential_aggregates: dict[str, Credential] = {}
         self._accounts: dict[str, AccountView] = {}
         self._api_keys: dict[str, ApiKeyView] = {}
         self._api_keys_by_id: dict[str, ApiKeyView] = {}
-        self._keys_of: dict[str, tuple[ApiKeyView, ...]] = {}
+        self._keys_of: dict[str, dict[str, ApiKeyView]] = {}
         self._credentials: dict[str, CredentialView] = {}
         self._credentials_of: dict[str, tuple[CredentialView, ...]] = {}
 
     def catch_up(self) -> int:
         """Apply the log up to its present end; return the seq up to which it is applied."""
         with self._lock:
-            head = self._log.head()
-            while self._position < head:
-                page = self._log.read(after=self._position, limit=_PAGE, streams=_STREAMS)
-                for recorded in page:
-                    self._apply(recorded)
-                    self._position = recorded.seq
-                if len(page) < _PAGE:
-                    # The rest up to `head` is of other streams: never scan it again.
-                    self._position = max(self._position, head)
-            return self._position
+            for store in self._stores:
+                self._read(store)
+            return self._positions.get(self._log.store_id, 0)
 
     def api_key(self, secret_sha256: str) -> ApiKeyView | None:
         """The API key whose secret has this SHA-256 (hex), revoked ones included."""
@@ -116,7 +112,8 @@ class Directory:
 
     def api_keys(self, account_id: str) -> tuple[ApiKeyView, ...]:
         """The account's API keys in the order of issue, revoked ones included."""
-        return self._keys_of.get(account_id, ())
+        with self._lock:
+            return tuple(self._keys_of.get(account_id, {}).values())
 
     def account(self, account_id: str) -> AccountView | None:
         """The account, or None."""
@@ -144,6 +141,18 @@ class Directory:
         """The account's credentials in its order, disabled ones included, removed ones not."""
         return self._credentials_of.get(account_id, ())
 
+    def _read(self, store: LogReader) -> None:
+        """Apply what a store holds past our position in it."""
+        head, at = store.head(), store.store_id
+        while self._positions.get(at, 0) < head:
+            page = store.read(after=self._positions.get(at, 0), limit=_PAGE, streams=_STREAMS)
+            for recorded in page:
+                self._apply(recorded)
+                self._positions[at] = recorded.seq
+            if len(page) < _PAGE:
+                # The rest up to `head` is of other streams: never scan it again.
+                self._positions[at] = max(self._positions.get(at, 0), head)
+
     def _apply(self, recorded: Recorded) -> None:
         if recorded.topic.startswith("account."):
             self._apply_account(recorded)
@@ -152,36 +161,36 @@ class Directory:
 
     def _apply_account(self, recorded: Recorded) -> None:
         account_id = public_id("acc", recorded.originator_id)
-        account = applied(recorded, self._account_aggregates.get(account_id))
+        event = decode(recorded)
+        account = mutated(event, self._account_aggregates.get(account_id))
         assert isinstance(account, Account)  # noqa: S101 - the topic says so
         self._account_aggregates[account_id] = account
         self._accounts[account_id] = _account_view(account_id, account)
-        if recorded.topic.startswith("account.api-key-"):
-            self._apply_api_keys(account_id, account, recorded)
+        if isinstance(event, Account.ApiKeyIssued | Account.ApiKeyRevoked):
+            self._apply_api_key(account_id, account.api_keys[event.key_id], recorded.recorded_at)
 
-    def _apply_api_keys(self, account_id: str, account: Account, recorded: Recorded) -> None:
-        issued = {view.key_id: view.created_at for view in self._keys_of.get(account_id, ())}
-        views = []
-        for key in account.api_keys.values():
-            view = ApiKeyView(
-                key_id=key.key_id,
-                account_id=account_id,
-                role=key.role,
-                requests_per_minute=key.requests_per_minute,
-                models=None if key.models is None else frozenset(key.models),
-                receipt=key.receipt,
-                revoked=key.revoked,
-                expires_at=key.expires_at,
-                created_at=issued.get(key.key_id, recorded.recorded_at),
-            )
-            views.append(view)
-            self._api_keys[key.secret_sha256] = view
-            self._api_keys_by_id[key.key_id] = view
-        self._keys_of[account_id] = tuple(views)
+    def _apply_api_key(self, account_id: str, key: ApiKey, recorded_at: str) -> None:
+        """Only the key that changed: an account may have had thousands over the years."""
+        before = self._api_keys_by_id.get(key.key_id)
+        view = ApiKeyView(
+            key_id=key.key_id,
+            account_id=account_id,
+            role=key.role,
+            requests_per_minute=key.requests_per_minute,
+            models=None if key.models is None else frozenset(key.models),
+            receipt=key.receipt,
+            revoked=key.revoked,
+            expires_at=key.expires_at,
+            created_at=recorded_at if before is None else before.created_at,
+        )
+        self._api_keys[key.secret_sha256] = view
+        self._api_keys_by_id[key.key_id] = view
+        self._keys_of.setdefault(account_id, {})[key.key_id] = view
 
     def _apply_credential(self, recorded: Recorded) -> None:
         credential_id = public_id("cred", recorded.originator_id)
-        credential = applied(recorded, self._credential_aggregates.get(credential_id))
+        known = self._credential_aggregates.get(credential_id)
+        credential = mutated(decode(recorded), known)
         assert isinstance(credential, Credential)  # noqa: S101 - the topic says so
         self._credential_aggregates[credential_id] = credential
         view = _credential_view(credential_id, credential)

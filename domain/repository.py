@@ -36,7 +36,7 @@ class Repository:
         """The aggregate as of now, or None if its stream is empty."""
         aggregate: Aggregate | None = None
         for recorded in self._log.stream(originator_id):
-            aggregate = applied(recorded, aggregate)
+            aggregate = mutated(decode(recorded), aggregate)
         if aggregate is not None and not isinstance(aggregate, kind):
             raise WrongKind(f"{originator_id} is not a {kind.__name__}")
         return aggregate
@@ -54,6 +54,6 @@ class Repository:
         return self._log.submit(*events, account_id=account_id).result()
 
 
-def applied(recorded: Recorded, aggregate: Aggregate | None) -> Aggregate | None:
-    """The aggregate after a stored event of its stream."""
-    return cast("Mutates", decode(recorded)).mutate(aggregate)
+def mutated(event: Event, aggregate: Aggregate | None) -> Aggregate | None:
+    """The aggregate after an event of its stream."""
+    return cast("Mutates", event).mutate(aggregate)

@@ -17,7 +17,7 @@ from domain.credential import Credential
 from domain.directory import Directory
 from domain.errors import DomainError
 from domain.eventlog.memory import open_memory_log
-from domain.eventlog.port import EventLog
+from domain.eventlog.past import PastLog
 from domain.events.base import Event
 from domain.events.codec import decode, encode
 from domain.ids import parse_id
@@ -194,12 +194,11 @@ def test_every_past_state_can_be_read_again(played: list[Command], data: st.Data
             with suppress(DomainError):
                 command(play)
         until = data.draw(st.integers(2, play.log.head()))
-        partial = Directory(_Prefix(play.log, until))  # type: ignore[arg-type]
+        past = PastLog(play.log, until=until)
+        partial = Directory(past)
         partial.catch_up()
         for account_id in play.accounts:
-            aggregate = Repository(_Prefix(play.log, until)).get(  # type: ignore[arg-type]
-                Account, parse_id("acc", account_id)
-            )
+            aggregate = Repository(past).get(Account, parse_id("acc", account_id))
             view = partial.account(account_id)
             assert (aggregate is None) == (view is None)
             if aggregate is not None and view is not None:
@@ -306,25 +305,6 @@ def test_the_markup_rate_is_that_of_the_last_to_begin(markups: list[Markup], hou
     ordered = sorted(begun, key=lambda each: each.effective_from)  # stable: later agreed, later
     expected = ordered[-1].rate if ordered else "0.05"
     assert markup_rate_at(markups, instant) == expected
-
-
-class _Prefix:
-    """The log as it was when `until` was its last seq."""
-
-    def __init__(self, log: EventLog, until: int) -> None:
-        self._log = log
-        self._until = until
-
-    def head(self) -> int:
-        return self._until
-
-    def read(self, *, after: int, limit: int, streams: object) -> object:
-        found = self._log.read(after=after, limit=limit, streams=streams)  # type: ignore[arg-type]
-        return [each for each in found if each.seq <= self._until]
-
-    def stream(self, originator_id: object) -> object:
-        found = self._log.stream(originator_id)  # type: ignore[arg-type]
-        return [each for each in found if each.seq <= self._until]
 
 
 def everything(directory: Directory, play: Play) -> object:
