@@ -38,6 +38,8 @@ class Compared:
     counted: int
     estimated: int
     reported: int
+    plain: bool
+    """Text in, text out: no tools, no reasoning, nothing cached or cut short."""
 
 
 @dataclass
@@ -74,7 +76,15 @@ def compare(path: Path, estimator: Estimator) -> Iterator[Compared]:
                 if reported:
                     counted = sum(estimator.count(text, model) for text in texts)
                     estimated = estimator.estimate(texts, model)
-                    yield Compared(pair["id"], family.name, side, counted, estimated, reported)
+                    yield Compared(
+                        pair["id"],
+                        family.name,
+                        side,
+                        counted,
+                        estimated,
+                        reported,
+                        plain=pair["tags"] == ["plain"] and not pair["reasoning_tokens"],
+                    )
 
 
 def _prompt(pair: JsonObject, form: Any) -> list[str]:
@@ -157,7 +167,7 @@ def main() -> int:
     rows: dict[tuple[str, str], Row] = {}
     above: list[Compared] = []
     for compared in compare(path, Estimator.load()):
-        for family in (compared.family, "all"):
+        for family in (compared.family, "all", *(["all plain"] if compared.plain else [])):
             rows.setdefault((compared.side, family), Row()).compared.append(compared)
         if compared.estimated > compared.reported:
             above.append(compared)
