@@ -68,6 +68,9 @@ def check_usage(usage: Usage) -> None:
 
 
 def _within(usage: Usage, parts: tuple[str, ...], whole: str) -> None:
-    known = sum(usage.get(part, 0) for part in parts)
+    known = 0
+    for part in parts:
+        if part in usage:
+            known += usage[part]
     if known > usage.get(whole, 0):
         raise InconsistentUsage(f"usage.{whole} is less than its parts", param=f"usage.{whole}")

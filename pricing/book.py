@@ -143,6 +143,7 @@ class PriceBook:
         """The instant of the newest entry: what freshness is measured from."""
         self._exact: dict[tuple[str, str], tuple[Row, ...]] = {}
         self._keyed: dict[str, tuple[Row, ...]] = {}
+        self._seen: dict[int, datetime | None] = {}
 
     def __repr__(self) -> str:
         return f"PriceBook({self.hash}, rows={self.rows})"
@@ -215,11 +216,11 @@ class PriceBook:
 
     def last_seen(self, row: Row) -> datetime | None:
         """When the price was last observed at its source (when it was recorded, if never since)."""
-        seen = [row.recorded_at] if row.recorded_at else []
-        seen += [
-            parse_instant(at) for n, at in self._entries.seen.get(row.id, ()) if n <= self.rows
-        ]
-        return max(seen, default=None)
+        if row.n not in self._seen:
+            marks = self._entries.seen.get(row.id, ())
+            seen = [parse_instant(at) for n, at in marks if n <= self.rows]
+            self._seen[row.n] = max([*seen, *filter(None, [row.recorded_at])], default=None)
+        return self._seen[row.n]
 
     def deprecated(self, row: Row, at: datetime) -> bool:
         """Whether the provider has announced the end of this row by the instant."""
