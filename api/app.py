@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from api.chat.routes import ChatCompletions
 from api.errors import install_error_handlers
+from api.limits import BodyLimit
 from api.request_id import RequestIds
 
 CHAT_PATHS = ("/api/v1/chat/completions", "/v1/chat/completions")
@@ -35,6 +36,7 @@ def create_app(
     for router in routers:
         app.include_router(router)
     install_error_handlers(app)
+    app.add_middleware(BodyLimit, except_paths=CHAT_PATHS)
     app.add_middleware(RequestIds)
     if cors_origins:
         app.add_middleware(

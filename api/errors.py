@@ -205,6 +205,8 @@ async def _framework_error(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     known = {
+        # The framework's own 400: the body's bytes are not text, or nested beyond reading.
+        400: ("invalid_json", "The body cannot be read as JSON."),
         404: ("not_found", "There is nothing at this path."),
         405: ("method_not_allowed", "This path does not take this method."),
         413: ("request_too_large", "The body is too large."),

@@ -272,11 +272,11 @@ class Account(Aggregate):
 
     def set_tax(self, *, rate: str, note: str) -> None:
         """Invoices from now on carry this tax; the note is printed beside it."""
-        value = decimal_of(rate, places=RATE_PLACES, what="rate")
+        value = decimal_of(rate, places=RATE_PLACES, what="tax.rate")
         if not 0 <= value <= 1:
-            raise BadValue("rate must be 0 to 1: 0.19 is nineteen per cent", param="rate")
-        if len(note) > 200:
-            raise BadValue("note must have at most 200 characters", param="note")
+            raise BadValue("rate must be 0 to 1: 0.19 is nineteen per cent", param="tax.rate")
+        if len(note) > 200 or not note.isprintable():
+            raise BadValue("note must be one line of at most 200 characters", param="tax.note")
         if (text_of(value), note) != (self.tax_rate, self.tax_note):
             self._apply_tax_set(rate=text_of(value), note=note)
 

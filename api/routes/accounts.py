@@ -17,6 +17,7 @@ from api.routes.schemas import (
     MarkupChange,
     NewAccount,
     OpenedAccount,
+    Tax,
 )
 from domain.account import AccountNotFound
 from domain.clock import Clock, parse_instant
@@ -77,6 +78,8 @@ class Accounts:
         self._view(account_id)
         name = checked_label(body.name, param="name")
         tags = checked_tags(body.default_tags or {}, param="default_tags")
+        if body.tax is not None:
+            self.ledger.set_tax(account_id, rate=body.tax.rate, note=body.tax.note)
         if body.suspended is not None:
             act = self.ledger.suspend_account if body.suspended else self.ledger.resume_account
             act(account_id)
@@ -112,6 +115,7 @@ class Accounts:
                 MarkupAgreement(rate=markup.rate, effective_from=markup.effective_from)
                 for markup in view.markups
             ],
+            tax=Tax(rate=view.tax_rate, note=view.tax_note),
             default_tags=default_tags(self.labels, view.account_id),
             created_at=view.created_at,
             version=view.version,
@@ -149,7 +153,7 @@ def router(accounts: Accounts) -> APIRouter:
     def change(
         account_id: str, body: AccountChange, caller: Annotated[Caller, operator]
     ) -> Account:
-        """Suspend or resume, name, set the default tags."""
+        """Suspend or resume, name, set the tax and the default tags."""
         return accounts.change(account_id, body)
 
     @routes.put("/{account_id}/markup")

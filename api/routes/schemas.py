@@ -187,8 +187,18 @@ class NewAccount(Body):
     default_tags: dict[str, str] = {}
 
 
+class TaxChange(Body):
+    rate: Annotated[str, Field(max_length=40)]
+    """Decimal text: "0.19" is nineteen per cent."""
+    note: Annotated[str, Field(max_length=200)] = ""
+    """Printed on invoices and recorded for ever: no personal data."""
+
+
 class AccountChange(Body):
+    """Fields that are absent stay as they are."""
+
     name: Label | None = None
+    tax: TaxChange | None = None
     suspended: bool | None = None
     default_tags: dict[str, str] | None = None
 
@@ -205,6 +215,11 @@ class MarkupAgreement(Answer):
     effective_from: Annotated[str, Field(serialization_alias="from")]
 
 
+class Tax(Answer):
+    rate: str
+    note: str
+
+
 class Account(Answer):
     id: str
     name: str | None
@@ -213,6 +228,7 @@ class Account(Answer):
     markup_rate: str
     """The rate that holds now."""
     markups: list[MarkupAgreement]
+    tax: Tax
     default_tags: dict[str, str]
     created_at: str
     version: int

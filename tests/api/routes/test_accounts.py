@@ -22,6 +22,7 @@ async def test_an_opened_account_has_an_owner(world: Management) -> None:
         "currency": "USD",
         "markup_rate": "0.05",
         "markups": [],
+        "tax": {"rate": "0", "note": ""},
         "default_tags": {"team": "a"},
         "created_at": "2026-11-01T00:00:00.000000Z",
         "version": 2,
@@ -90,6 +91,16 @@ async def test_a_change_touches_only_what_was_sent(world: Management) -> None:
     assert answer["default_tags"] == {}
 
 
+async def test_a_tax_is_set(world: Management) -> None:
+    path = f"{ACCOUNTS}/{world.other_id}"
+    sent = {"tax": {"rate": "0.190", "note": "VAT 19 %"}}
+    answer = (await world.call("operator", "PATCH", path, sent)).json()
+    assert answer["tax"] == {"rate": "0.19", "note": "VAT 19 %"}
+    view = world.directory.account(world.other_id)
+    assert view is not None
+    assert (view.tax_rate, view.tax_note) == ("0.19", "VAT 19 %")
+
+
 async def test_a_markup_holds_from_its_instant(world: Management) -> None:
     path = f"{ACCOUNTS}/{world.other_id}/markup"
     first = await world.call("operator", "PUT", path, {"rate": "0.030"})
@@ -137,6 +148,9 @@ async def test_a_wrong_markup_is_refused(
     [
         ({"suspended": "yes"}, "suspended"),
         ({"name": "x" * 101}, "name"),
+        ({"tax": {"rate": "2"}}, "tax.rate"),
+        ({"tax": {"rate": 0.19}}, "tax.rate"),
+        ({"tax": {"rate": "0.19", "note": "two\nlines"}}, "tax.note"),
         ({"default_tags": {"a b": "c"}}, "default_tags"),
         ({"default_tags": {"a": 1}}, "default_tags.a"),
         ({"default_tags": {f"t{n}": "v" for n in range(9)}}, "default_tags"),
