@@ -192,6 +192,9 @@ class Exchange:
             else:
                 await self._whole(call, answer)
         finally:
+            if self._late is not None:  # the end of a stream that nobody waits for any more
+                self._late.cancel()
+                await asyncio.gather(self._late, return_exceptions=True)
             await answer.aclose()
 
     async def _unanswered(self, error: Exception) -> None:
@@ -229,11 +232,11 @@ class Exchange:
         outcome = reader.finish()
         event = await self._terminal(call, reader, outcome, ending)
         receipt = await self._settle(event)
-        if broken is None and outcome.failure is None and not isinstance(event, RequestFailed):
+        if _is_whole(ending, outcome) and not isinstance(event, RequestFailed):
             await self._reply.json(with_receipt(outcome.answer, receipt))
             await self._remember_key("verified", "answered_a_call")
         else:
-            await self._close_with_error(broken or self._failure_shown(outcome), receipt)
+            await self._close_with_error(self._failure_shown(outcome, broken), receipt)
 
     async def _streamed(self, call: ChatCall, answer: Answer) -> None:
         """An SSE answer: passed on as it arrives, but for the chunk that carries the receipt."""
@@ -243,7 +246,7 @@ class Exchange:
         outcome = reader.finish()
         event = await self._terminal(call, reader, outcome, ending)
         receipt = await self._settle(event)
-        if broken is None and outcome.failure is None and not isinstance(event, RequestFailed):
+        if _is_whole(ending, outcome) and not isinstance(event, RequestFailed):
             usage, made = openai_usage(event.usage), self._made_chunk(outcome)
             await self._reply.end_stream(held.close(receipt=receipt, usage=usage, made=made))
             await self._remember_key("verified", "answered_a_call")
@@ -252,7 +255,7 @@ class Exchange:
             rest = held.rest()
             if rest:
                 await self._reply.stream(rest)
-            await self._close_with_error(broken or self._failure_shown(outcome), receipt)
+            await self._close_with_error(self._failure_shown(outcome, broken), receipt)
 
     async def _pass_on(
         self, reader: Reader, held: HeldStream, answer: Answer
@@ -275,7 +278,7 @@ class Exchange:
                 return self._broken(error)
         if reader.done or held.finished:
             return "complete", None
-        return self._broken(None)
+        return "cut_off", None
 
     async def _next(self, answer: Answer, *, finished: bool) -> bytes | None:
         """The next bytes; None at the end, and after silence once all choices have finished."""
@@ -298,7 +301,6 @@ class Exchange:
                 while data is not None:
                     reader.feed(data)
                     data = None if reader.done else await anext(answer.body, None)
-        self._late.cancel()
         await self._books.late_report(reader.finish(), event, self._facts("all"))
 
     async def _terminal(
@@ -341,16 +343,16 @@ class Exchange:
         if self._route.credential.status != outcome:
             await self._gateway.remember_key(self._route.credential, outcome, reason)
 
-    def _failure_shown(self, outcome: Outcome) -> ApiError:
-        if outcome.failure is not None:
-            return failure_error(outcome.failure, self._route.credential)
-        return cut_off_error(self._route.provider.slug)
+    def _failure_shown(self, outcome: Outcome, broken: ApiError | None) -> ApiError:
+        """What the provider itself said; a torn answer is unreadable because the line broke."""
+        failure = outcome.failure
+        if failure is not None and (broken is None or failure.kind != "invalid_response"):
+            return failure_error(failure, self._route.credential)
+        return broken or cut_off_error(self._route.provider.slug)
 
-    def _broken(self, error: Exception | None) -> tuple[Ending, ApiError]:
+    def _broken(self, error: Exception) -> tuple[Ending, ApiError]:
         if self._life.interrupted is not None:
             return self._life.interrupted, interrupted_error(self._life.interrupted)
-        if error is None:
-            return "cut_off", cut_off_error(self._route.provider.slug)
         return "cut_off", transport_error(error, provider=self._route.provider.slug)[1]
 
     def _made_chunk(self, outcome: Outcome) -> JsonObject:
@@ -380,3 +382,7 @@ class Exchange:
 
 async def _piece(answer: Answer) -> bytes | None:
     return await anext(answer.body, None)
+
+
+def _is_whole(ending: Ending, outcome: Outcome) -> bool:
+    return ending == "complete" and outcome.failure is None

@@ -6,7 +6,7 @@ from typing import Final
 
 from api.chat.lifeline import Interruption
 from api.errors import ApiError
-from api.providers.http import TimedOut, TransportError, Unreachable
+from api.providers.http import TimedOut, Unreachable
 from api.providers.port import FailureClass, ProviderFailure
 from domain.directory import CredentialView
 
@@ -74,7 +74,7 @@ def transport_error(error: Exception, *, provider: str) -> tuple[str, ApiError]:
         return "timeout", shown
     shown = ApiError(
         502,
-        "provider_invalid_response" if isinstance(error, TransportError) else "provider_error",
+        "provider_error",
         f"The connection to {provider} broke off.",
         provider=provider,
         headers=NO_RETRY,

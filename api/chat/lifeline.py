@@ -43,6 +43,8 @@ class Lifeline:
         """Wait until the caller goes away; then drain or cancel as the provider's row says."""
         while (await receive())["type"] != "http.disconnect":
             pass
+        if self._reply.ended:  # the server says so too when the answer is complete
+            return
         self._reply.gone = True
         if self._drains and self._in_flight.may_drain():
             self.draining = True

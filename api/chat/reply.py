@@ -50,6 +50,8 @@ class Reply:
         self.request_id = request_id
         self.gone = False
         self.started = False
+        self.ended = False
+        """The last byte was given: whoever goes away now has the whole answer."""
 
     async def json(
         self, body: bytes, *, status: int = 200, headers: Iterable[tuple[str, str]] = ()
@@ -89,6 +91,7 @@ class Reply:
         )
 
     async def _body(self, data: bytes, *, more: bool) -> None:
+        self.ended = not more
         await self._out({"type": "http.response.body", "body": data, "more_body": more})
 
     async def _out(self, message: Message) -> None:

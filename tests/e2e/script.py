@@ -1,0 +1,532 @@
+"""What the scripted upstream says: plans of bytes, pauses and gates for each behaviour.
+
+The last user message decides: its first word names a behaviour (`cut`, `status-429`, …), its
+second the call, so that a test can follow one call through every book.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+Json = dict[str, Any]
+Ending = Literal["whole", "cut", "never"]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The answer waits here until the test opens the gate, or for ever."""
+
+    name: str
+
+
+Piece = bytes | float | Gate
+"""Bytes to write, seconds to wait, or a gate."""
+
+
+@dataclass
+class Plan:
+    """One answer."""
+
+    pieces: list[Piece]
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    ending: Ending = "whole"
+    framing: Literal["chunked", "length", "close"] = "chunked"
+    before_head: Piece | None = None
+    """What happens before the status line."""
+    billed: bool = True
+    """The provider counts this call's tokens."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request, as the upstream understands it."""
+
+    protocol: Literal["openai", "anthropic"]
+    body: Json
+    identity: str
+    prompt_tokens: int
+    completion_tokens: int
+
+    @property
+    def stream(self) -> bool:
+        return bool(self.body.get("stream"))
+
+    @property
+    def words(self) -> list[str]:
+        """The last user message."""
+        last = [m for m in self.body["messages"] if m["role"] == "user"][-1]["content"]
+        if isinstance(last, list):
+            last = " ".join(part.get("text", "") for part in last)
+        return str(last).split() or ["plain"]
+
+    @property
+    def behaviour(self) -> str:
+        return self.words[0] if self.words[0] in BEHAVIOURS else "plain"
+
+    @property
+    def name(self) -> str:
+        return self.words[1] if len(self.words) > 1 else ""
+
+
+WORDS: Final = tuple(f"word{number} " for number in range(12))
+CANARY_MESSAGE: Final = (
+    "Incorrect API key provided: {key}. Your account org-A1b2C3d4E5f6 is unhappy."
+)
+
+
+def plan_of(ask: Ask, key: str) -> Plan:
+    """The answer to a request that came with this key."""
+    return BEHAVIOURS[ask.behaviour](ask, key)
+
+
+# --- OpenAI ---------------------------------------------------------------------------------
+
+
+def openai_usage(ask: Ask) -> Json:
+    return {
+        "prompt_tokens": ask.prompt_tokens,
+        "completion_tokens": ask.completion_tokens,
+        "total_tokens": ask.prompt_tokens + ask.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": 7, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 5, "audio_tokens": 0},
+    }
+
+
+def openai_choice_message(ask: Ask, text: str) -> Json:
+    if ask.body.get("tools"):
+        called = {
+            "id": "call_1",
+            "type": "function",
+            "function": {"name": "weather", "arguments": '{"city":"Ulm"}'},
+        }
+        return {"role": "assistant", "content": None, "tool_calls": [called]}
+    return {"role": "assistant", "content": text, "refusal": None}
+
+
+def openai_body(ask: Ask, *, text: str = "".join(WORDS), usage: bool = True) -> bytes:
+    """A completion with odd white space and key order, so that a rewritten body shows."""
+    reason = "tool_calls" if ask.body.get("tools") else "stop"
+    found = {
+        "object": "chat.completion",
+        "id": ask.identity,
+        "created": 1764000000,
+        "model": ask.body["model"],
+        "choices": [
+            {
+                "index": index,
+                "message": openai_choice_message(ask, text),
+                "logprobs": None,
+                "finish_reason": reason,
+            }
+            for index in range(ask.body.get("n") or 1)
+        ],
+        "cost_hint": 0.10,
+        "unknown_member": {"kept": [1, 2.50, "ü"]},
+        "service_tier": "default",
+    }
+    if usage:
+        found["usage"] = openai_usage(ask)
+    return json.dumps(found, indent=3).encode() + b"\n"
+
+
+def openai_chunk(ask: Ask, choices: list[Json], **more: Any) -> bytes:
+    found = {
+        "id": ask.identity,
+        "object": "chat.completion.chunk",
+        "created": 1764000000,
+        "model": ask.body["model"],
+        "service_tier": "default",
+        "choices": choices,
+        **more,
+    }
+    return b"data: " + json.dumps(found).encode() + b"\n\n"
+
+
+def openai_delta(ask: Ask, delta: Json, reason: str | None = None, index: int = 0) -> bytes:
+    usage = {"usage": None} if asks_usage(ask) else {}
+    choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+    return openai_chunk(ask, [choice], **usage)
+
+
+def asks_usage(ask: Ask) -> bool:
+    return bool((ask.body.get("stream_options") or {}).get("include_usage"))
+
+
+def openai_deltas(ask: Ask) -> Iterator[bytes]:
+    """Everything up to and including the last word."""
+    for index in range(ask.body.get("n") or 1):
+        yield openai_delta(ask, {"role": "assistant", "content": ""}, index=index)
+    if ask.body.get("tools"):
+        function = {"name": "weather", "arguments": ""}
+        start = {"index": 0, "id": "call_1", "type": "function", "function": function}
+        yield openai_delta(ask, {"tool_calls": [start]})
+        for piece in ('{"city"', ':"Ulm"}'):
+            more = {"index": 0, "function": {"arguments": piece}}
+            yield openai_delta(ask, {"tool_calls": [more]})
+        return
+    for word in WORDS:
+        for index in range(ask.body.get("n") or 1):
+            yield openai_delta(ask, {"content": word}, index=index)
+
+
+def openai_finish(ask: Ask) -> Iterator[bytes]:
+    reason = "tool_calls" if ask.body.get("tools") else "stop"
+    for index in range(ask.body.get("n") or 1):
+        yield openai_delta(ask, {}, reason, index=index)
+
+
+def openai_tail(ask: Ask, *, usage: bool = True) -> Iterator[bytes]:
+    if usage and asks_usage(ask):
+        yield openai_chunk(ask, [], usage=openai_usage(ask))
+    yield b"data: [DONE]\n\n"
+
+
+# --- Anthropic ------------------------------------------------------------------------------
+
+
+def anthropic_usage(ask: Ask) -> Json:
+    return {
+        "input_tokens": ask.prompt_tokens - 7,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 7,
+        "output_tokens": ask.completion_tokens,
+        "service_tier": "standard",
+    }
+
+
+def anthropic_blocks(ask: Ask, text: str) -> list[Json]:
+    if ask.body.get("tools"):
+        return [{"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Ulm"}}]
+    return [{"type": "text", "text": text}]
+
+
+def anthropic_body(ask: Ask, *, text: str = "".join(WORDS), usage: bool = True) -> bytes:
+    found = {
+        "id": ask.identity,
+        "type": "message",
+        "role": "assistant",
+        "model": ask.body["model"],
+        "content": anthropic_blocks(ask, text),
+        "stop_reason": "tool_use" if ask.body.get("tools") else "end_turn",
+        "stop_sequence": None,
+    }
+    if usage:
+        found["usage"] = anthropic_usage(ask)
+    return json.dumps(found).encode()
+
+
+def anthropic_event(kind: str, **members: Any) -> bytes:
+    data = json.dumps({"type": kind, **members})
+    return f"event: {kind}\ndata: {data}\n\n".encode()
+
+
+def anthropic_deltas(ask: Ask, *, usage: bool = True) -> Iterator[bytes]:
+    message: Json = {
+        "id": ask.identity,
+        "type": "message",
+        "role": "assistant",
+        "model": ask.body["model"],
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+    }
+    if usage:
+        message["usage"] = {**anthropic_usage(ask), "output_tokens": 1}
+    yield anthropic_event("message_start", message=message)
+    tools = bool(ask.body.get("tools"))
+    block: Json = {"type": "text", "text": ""}
+    if tools:
+        block = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}
+    yield anthropic_event("content_block_start", index=0, content_block=block)
+    yield anthropic_event("ping")
+    for word in ('{"city"', ':"Ulm"}') if tools else WORDS:
+        delta = (
+            {"type": "input_json_delta", "partial_json": word}
+            if tools
+            else {"type": "text_delta", "text": word}
+        )
+        yield anthropic_event("content_block_delta", index=0, delta=delta)
+
+
+def anthropic_finish(ask: Ask, *, usage: bool = True) -> Iterator[bytes]:
+    yield anthropic_event("content_block_stop", index=0)
+    reason = "tool_use" if ask.body.get("tools") else "end_turn"
+    members: Json = {"delta": {"stop_reason": reason, "stop_sequence": None}}
+    if usage:
+        members["usage"] = {"output_tokens": ask.completion_tokens}
+    yield anthropic_event("message_delta", **members)
+
+
+def anthropic_tail() -> Iterator[bytes]:
+    yield anthropic_event("message_stop")
+
+
+# --- Behaviours -----------------------------------------------------------------------------
+
+
+def body_of(ask: Ask, *, text: str = "".join(WORDS), usage: bool = True) -> bytes:
+    make = openai_body if ask.protocol == "openai" else anthropic_body
+    return make(ask, text=text, usage=usage)
+
+
+def parts_of(ask: Ask, *, usage: bool = True) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    """(what is said, the finish, the tail) of a stream."""
+    if ask.protocol == "openai":
+        return (
+            list(openai_deltas(ask)),
+            list(openai_finish(ask)),
+            list(openai_tail(ask, usage=usage)),
+        )
+    return (
+        list(anthropic_deltas(ask, usage=usage)),
+        list(anthropic_finish(ask, usage=usage)),
+        list(anthropic_tail()),
+    )
+
+
+def streamed(*pieces: Piece, ending: Ending = "whole") -> Plan:
+    return Plan(list(pieces), headers={"content-type": "text/event-stream"}, ending=ending)
+
+
+def whole(body: bytes, status: int = 200, **headers: str) -> Plan:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Plan(
+        [body],
+        status=status,
+        headers={"content-type": "application/json", **named},
+        framing="length",
+        billed=status == 200,
+    )
+
+
+def plain(ask: Ask, key: str, *, usage: bool = True) -> Plan:
+    if not ask.stream:
+        return whole(body_of(ask, usage=usage))
+    said, finish, tail = parts_of(ask, usage=usage)
+    return streamed(*said, *finish, *tail)
+
+
+def silent(ask: Ask, key: str) -> Plan:
+    """Reports no usage."""
+    return plain(ask, key, usage=False)
+
+
+def slow(ask: Ask, key: str) -> Plan:
+    """Some 25 ms a word; a JSON answer takes half a second."""
+    if not ask.stream:
+        return Plan([body_of(ask)], headers=_JSON, framing="length", before_head=0.5)
+    said, finish, tail = parts_of(ask)
+    return streamed(*_paused(said, 0.025), *finish, *tail)
+
+
+def very_slow(ask: Ask, key: str) -> Plan:
+    """A word every second."""
+    said, finish, tail = parts_of(ask)
+    return streamed(*_paused(said, 1.0), *finish, *tail)
+
+
+def cut(ask: Ask, key: str) -> Plan:
+    """The connection breaks in the middle."""
+    if not ask.stream:
+        body = body_of(ask)
+        plan = whole(body)
+        plan.headers["content-length"] = str(len(body))
+        plan.pieces = [body[: len(body) // 2]]
+        plan.ending = "cut"
+        return plan
+    said, _, _ = parts_of(ask)
+    return streamed(*said[: len(said) // 2], b'data: {"id"', ending="cut")
+
+
+def cut_before_head(ask: Ask, key: str) -> Plan:
+    return Plan([], ending="cut", before_head=0.0, billed=False)
+
+
+def never(ask: Ask, key: str) -> Plan:
+    """No answer at all."""
+    return Plan([], ending="never", before_head=Gate("never"))
+
+
+def hold_head(ask: Ask, key: str) -> Plan:
+    plan = plain(ask, key)
+    plan.before_head = Gate("head")
+    return plan
+
+
+def hold_first(ask: Ask, key: str) -> Plan:
+    """Waits after the first piece of a stream, or in the middle of a body."""
+    if ask.stream:
+        said, finish, tail = parts_of(ask)
+        return streamed(*said[:4], Gate("first"), *said[4:], *finish, *tail)
+    body = body_of(ask)
+    plan = whole(body)
+    plan.headers["content-length"] = str(len(body))
+    plan.pieces = [body[:40], Gate("first"), body[40:]]
+    return plan
+
+
+def hold_last(ask: Ask, key: str) -> Plan:
+    """Waits when everything has been said but the end."""
+    if ask.stream:
+        said, finish, tail = parts_of(ask)
+        return streamed(*said, *finish, *tail[:-1], Gate("last"), tail[-1])
+    body = body_of(ask)
+    plan = whole(body)
+    plan.headers["content-length"] = str(len(body))
+    plan.pieces = [body[:-1], Gate("last"), body[-1:]]
+    return plan
+
+
+def repeated(ask: Ask, key: str) -> Plan:
+    """A growing usage on every chunk; only the last one is the truth."""
+    if not ask.stream or ask.protocol != "openai":
+        return plain(ask, key)
+    pieces = []
+    for count, word in enumerate(WORDS, start=1):
+        usage = {"prompt_tokens": ask.prompt_tokens, "completion_tokens": count}
+        choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
+        pieces.append(openai_chunk(ask, [choice], usage=usage))
+    return streamed(*pieces, *openai_finish(ask), *openai_tail(ask))
+
+
+def giant(ask: Ask, key: str) -> Plan:
+    """Four megabytes."""
+    text = "0123456789abcdef" * (256 * 1024)
+    if not ask.stream:
+        return whole(body_of(ask, text=text))
+    said, finish, tail = parts_of(ask)
+    more = (
+        openai_delta(ask, {"content": text})
+        if ask.protocol == "openai"
+        else anthropic_event(
+            "content_block_delta", index=0, delta={"type": "text_delta", "text": text}
+        )
+    )
+    return streamed(*said, more, *finish, *tail)
+
+
+def error_inside(ask: Ask, key: str) -> Plan:
+    """Status 200 with an error object, from the start or in the middle of a stream."""
+    error = {"message": "The server had an error.", "type": "server_error", "code": None}
+    if not ask.stream:
+        plan = whole(json.dumps({"type": "error", "error": error}).encode())
+        plan.billed = False
+        return plan
+    said, _, _ = parts_of(ask)
+    event = (
+        b"data: " + json.dumps({"error": error}).encode() + b"\n\n"
+        if ask.protocol == "openai"
+        else anthropic_event("error", error={"type": "overloaded_error", "message": "Overloaded"})
+    )
+    return streamed(*said[:6], event)
+
+
+def no_done(ask: Ask, key: str) -> Plan:
+    """The stream ends well, but without its last word."""
+    said, finish, tail = parts_of(ask)
+    return streamed(*said, *finish, *tail[:-1])
+
+
+def late_usage(ask: Ask, key: str) -> Plan:
+    """All choices have finished; usage comes after a long silence."""
+    said, finish, tail = parts_of(ask)
+    return streamed(*said, *finish, 11.5, *tail)
+
+
+def late_nothing(ask: Ask, key: str) -> Plan:
+    """All choices have finished; then nothing ever comes."""
+    said, finish, _ = parts_of(ask)
+    return streamed(*said, *finish, Gate("late"))
+
+
+def foreign_receipt(ask: Ask, key: str) -> Plan:
+    """Claims to be us."""
+    forged = {"status": "priced", "fee_usd": "0"}
+    if not ask.stream:
+        found = json.loads(openai_body(ask))
+        return whole(json.dumps({"x_keytoll": forged, **found}).encode())
+    said, finish, tail = parts_of(ask)
+    fake = openai_chunk(
+        ask, [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}], x_keytoll=forged
+    )
+    return streamed(*said, fake, *finish, *tail)
+
+
+def not_json(ask: Ask, key: str) -> Plan:
+    """Status 200 and HTML."""
+    plan = whole(b"<html>Welcome to the hotel's network</html>", content_type="text/html")
+    plan.billed = False
+    return plan
+
+
+def echo_key(ask: Ask, key: str) -> Plan:
+    """401, and the message repeats the whole key."""
+    error = {
+        "message": CANARY_MESSAGE.format(key=key),
+        "type": "invalid_request_error" if ask.protocol == "openai" else "authentication_error",
+        "code": "invalid_api_key",
+    }
+    return whole(json.dumps({"type": "error", "error": error}).encode(), 401)
+
+
+def _status(
+    status: int, kind: str, code: str | None, message: str, **headers: str
+) -> Callable[[Ask, str], Plan]:
+    def refuse(ask: Ask, key: str) -> Plan:
+        error = {"message": message, "type": kind, "param": None, "code": code}
+        return whole(json.dumps({"type": "error", "error": error}).encode(), status, **headers)
+
+    return refuse
+
+
+def _paused(pieces: list[bytes], pause_s: float) -> Iterator[Piece]:
+    for piece in pieces:
+        yield piece
+        yield pause_s
+
+
+_JSON: Final = {"content-type": "application/json"}
+BEHAVIOURS: Final[Mapping[str, Callable[[Ask, str], Plan]]] = {
+    "plain": plain,
+    "silent": silent,
+    "slow": slow,
+    "very-slow": very_slow,
+    "cut": cut,
+    "cut-before-head": cut_before_head,
+    "never": never,
+    "hold-head": hold_head,
+    "hold-first": hold_first,
+    "hold-last": hold_last,
+    "repeated": repeated,
+    "giant": giant,
+    "error-inside": error_inside,
+    "no-done": no_done,
+    "late-usage": late_usage,
+    "late-nothing": late_nothing,
+    "foreign-receipt": foreign_receipt,
+    "not-json": not_json,
+    "echo-key": echo_key,
+    "status-400": _status(400, "invalid_request_error", None, "Bad image."),
+    "status-context": _status(
+        400,
+        "invalid_request_error",
+        "context_length_exceeded",
+        "This model's maximum context length is 128000 tokens.",
+    ),
+    "status-403": _status(403, "permission_error", None, "Country not supported."),
+    "status-404": _status(404, "not_found_error", "model_not_found", "The model does not exist."),
+    "status-429": _status(
+        429, "rate_limit_error", "rate_limit_exceeded", "Slow down.", retry_after="17"
+    ),
+    "status-quota": _status(
+        429, "insufficient_quota", "insufficient_quota", "You exceeded your current quota."
+    ),
+    "status-500": _status(500, "server_error", None, "The server had an error."),
+    "status-503": _status(503, "server_error", None, "Overloaded."),
+    "status-529": _status(529, "overloaded_error", None, "Overloaded."),
+}
+"""Name → plan."""
