@@ -31,6 +31,8 @@ def configure_logs(settings: Settings) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=max(level, logging.WARNING), format="%(levelname)s %(message)s"
     )
+    for name in settings.unknown:
+        structlog.get_logger("keytoll.settings").warning("unknown_setting", name=name)
 
 
 def _unchanged(

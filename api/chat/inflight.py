@@ -20,8 +20,11 @@ _log = structlog.get_logger("keytoll.calls")
 class InFlight:
     """The calls of this process. Lives on the event loop; not thread-safe."""
 
-    def __init__(self, log: EventLog, *, per_account_max: int, drains_max: int) -> None:
+    def __init__(
+        self, log: EventLog, *, per_account_max: int, drains_max: int, calls_max: int = 1_000_000
+    ) -> None:
         self._log = log
+        self._calls_max = calls_max
         self._per_account_max = per_account_max
         self._drains_max = drains_max
         self._per_account: Counter[str] = Counter()
@@ -41,8 +44,9 @@ class InFlight:
         return bool(self._unstored)
 
     def has_room(self, account_id: str) -> bool:
-        """The account may have one more call at the same time."""
-        return self._per_account[account_id] < self._per_account_max
+        """The process, and the account, may have one more call at the same time."""
+        room = len(self._interrupts) < self._calls_max
+        return room and self._per_account[account_id] < self._per_account_max
 
     def enter(self, request_id: str, account_id: str, interrupt: Callable[[], None]) -> None:
         """A call begins; `interrupt` makes it settle at once with what it has."""

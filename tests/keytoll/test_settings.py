@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,13 @@ def test_the_manual_has_the_table_of_all_settings() -> None:
         "docs/operations.md: the table of settings is out of date; paste the output of "
         '`python -c "from keytoll.settings import documentation as d; print(d())"`'
     )
+
+
+def test_every_setting_is_used() -> None:
+    source = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "keytoll").rglob("*.py")
+        if path.name != "settings.py"
+    )
+    unused = [field.name for field in fields(Settings) if f"settings.{field.name}" not in source]
+    assert not unused, f"keytoll/settings.py: nothing reads {', '.join(unused)}"
