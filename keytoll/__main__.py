@@ -21,8 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 a check failed, 2 bad input or unusable state."""
     words = list(sys.argv[1:] if argv is None else argv)
     console = Console(sys.stdout, sys.stderr, Path.cwd())
-    args = parser().parse_args(words)
     try:
+        args = parser().parse_args(words)
         settings = Settings.from_environment()
         command = args.command
         if isinstance(command, Bare):

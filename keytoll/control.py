@@ -18,6 +18,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
+import structlog
+
+_log = structlog.get_logger("keytoll.control")
+
 SOCKET: Final = "control.sock"
 REQUEST_BYTES_MAX: Final = 1 << 20
 CONNECT_S: Final = 5.0
@@ -67,6 +71,11 @@ class ControlServer:
             await writer.drain()
         except (ValueError, KeyError, TypeError, OSError):
             pass  # whoever asked has gone, or did not speak our language
+        except Exception:
+            _log.exception("command_broke")
+            with suppress(OSError):
+                writer.write(b'{"err": "keytoll: the command failed; see the log"}\n{"exit": 2}\n')
+                await writer.drain()
         finally:
             writer.close()
 

@@ -91,7 +91,8 @@ class Server:
             stores.clock, host=settings.sandbox_listen.host, port=settings.sandbox_listen.port
         )
         self._in_flight = InFlight(
-            stores.log, per_account_max=settings.account_calls_max, drains_max=settings.drains_max
+            stores.log, per_account_max=settings.account_calls_max, drains_max=settings.drains_max,
+            calls_max=settings.calls_max
         )
         self._control = ControlServer(settings.data, run_command)
         self._workers = (
@@ -161,6 +162,10 @@ class Server:
             await serving
             await upstream.aclose()
             await self._sandbox.stop()
+
+    def stop(self) -> None:
+        """End in order, as a signal would."""
+        self._stop.set()
 
     def _app(self, upstream: Upstream, estimator: Estimator, base_urls: dict[str, str]) -> FastAPI:
         stores, settings = self._stores, self._settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import socket
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -71,11 +72,10 @@ def serve(settings: Settings, args: argparse.Namespace, console: Console) -> int
             first = None
             if stores.directory.first_account_id() is None:
                 first = open_installation(stores.ledger, stores.directory)
-            host, port = listener.getsockname()[:2]
-            base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            base_url = base_url_of(listener)
 
             async def run() -> None:
-                server = Server(stores, run_command=_runner(stores))
+                server = Server(stores, run_command=command_runner(stores))
                 await server.run(listener, started=lambda: _greet(base_url, first, stores, console))
 
             uvloop.run(run())
@@ -86,15 +86,21 @@ def serve(settings: Settings, args: argparse.Namespace, console: Console) -> int
     return 0
 
 
-def _runner(stores: Stores) -> RunCommand:
+def base_url_of(listener: socket.socket) -> str:
+    """The URL that a listening socket answers on."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def command_runner(stores: Stores) -> RunCommand:
     """How the server carries out a command that came through the control socket."""
 
     def run(argv: list[str], folder: Path, out: TextIO, err: TextIO) -> int:
         from keytoll.commands.table import parser  # noqa: PLC0415 - the table names this file
 
         console = Console(out, err, folder)
-        args = parser().parse_args(argv)
         try:
+            args = parser().parse_args(argv)
             return int(args.command.run(stores, args, console))
         except DomainError as error:
             console.complain(str(error))

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final
+from typing import Final, NoReturn
 
+from domain.errors import BadValue
 from keytoll import PROGRAM
-from keytoll.commands import access, audit, billing, rating, serve
+from keytoll.commands import access, audit, billing, demo, proof, rating, serve
 from keytoll.commands.port import Command
 
 COMMANDS: Final[tuple[Command, ...]] = (
     *serve.COMMANDS,
+    *demo.COMMANDS,
     *access.COMMANDS,
     *billing.COMMANDS,
     *audit.COMMANDS,
+    *proof.COMMANDS,
     *rating.COMMANDS,
 )
 
 
-def parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the words in one line, as an error of ours (exit code 2)."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadValue(f"{message} (see {self.prog} --help)")
+
+
+def parser() -> Parser:
     """The command line. Each command understands --json."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="keytoll", description="Bring your own provider keys; every call is billed once."
     )
     top.add_argument("--version", action="version", version=PROGRAM)

@@ -1,0 +1,154 @@
+"""`keytoll verify`, `drift`, `rebuild` and `status`: is everything what it was, and level?"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+import orjson
+
+from domain.errors import BadValue
+from domain.eventlog.checkpoint import Checkpoint, read_checkpoints
+from domain.eventlog.sqlite_file import verify_file
+from keytoll.commands.port import Bare, Command, Console, Inside, no_arguments
+from keytoll.settings import Settings
+from keytoll.wiring import EVENTS_FILE, Stores
+from projections.drift import drift as drift_of
+from projections.queries.health import health
+from projections.rebuild import rebuild as rebuild_tables
+from projections.replay import BEGINNING
+
+SHOWN_MAX: Final = 50
+
+
+def _verify_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="checkpoints kept elsewhere; default: the file that this installation writes",
+    )
+    parser.add_argument(
+        "--drift", action="store_true", help="also compare the projections with the log"
+    )
+
+
+def verify(settings: Settings, args: argparse.Namespace, console: Console) -> int:
+    """Hash every line again and check every rule of the log. 1: something is wrong.
+
+    Reads the file beside a running server, and also one that no server could open any more.
+    """
+    report = verify_file(
+        settings.data / EVENTS_FILE, checkpoints=_checkpoints(settings, args, console)
+    )
+    if args.json:
+        answer = {
+            "ok": report.ok,
+            "events": report.events,
+            "stores": [
+                {"store_id": s.store_id, "size": s.size, "root": s.root, "seals": s.seals}
+                for s in report.stores
+            ],
+            "open_requests": report.open_requests,
+            "checkpoints": report.checkpoints,
+            "findings": [
+                {"kind": f.kind, "store_id": f.store_id, "seq": f.seq, "message": f.message}
+                for f in report.findings
+            ],
+        }
+        console.say(orjson.dumps(answer).decode())
+    else:
+        for store in report.stores:
+            console.say(f"{store.store_id}: {store.size} events, {store.seals} seals")
+            console.say(f"  root {store.root}")
+        console.say(
+            f"{report.events} events, {report.checkpoints} checkpoints: "
+            + ("everything is what it was" if report.ok else f"{report.findings_total} findings")
+        )
+    for finding in report.findings[:SHOWN_MAX]:
+        console.complain(f"{finding.kind}: {finding.message}")
+    if not report.ok:
+        return 1
+    return _drift_too(args) if args.drift else 0
+
+
+def _checkpoints(
+    settings: Settings, args: argparse.Namespace, console: Console
+) -> list[Checkpoint]:
+    if args.checkpoint is None:
+        return read_checkpoints(settings.checkpoints) if settings.checkpoints.exists() else []
+    path = console.folder / args.checkpoint
+    if not path.is_file():
+        raise BadValue(f"there is no checkpoint file {path}", param="--checkpoint")
+    return read_checkpoints(path)
+
+
+def _drift_too(args: argparse.Namespace) -> int:
+    from keytoll.__main__ import main  # noqa: PLC0415 - a command that runs another
+
+    return main(["drift", *(["--json"] if args.json else [])])
+
+
+def drift(stores: Stores, args: argparse.Namespace, console: Console) -> int:
+    """Compare the projections with the log, row by row. 1: they differ."""
+    projector = stores.projections.open()
+    until = projector.catch_up()
+    found = drift_of(log=stores.log, store=projector.store, books=stores.books, until=until)
+    if args.json:
+        answer = {"equal": not found, "as_of": {stores.log.store_id: until}, "differences": found}
+        console.say(orjson.dumps(answer).decode())
+    elif not found:
+        console.say(f"the projections say what the log says, up to seq {until}")
+    for each in found[:SHOWN_MAX]:
+        console.complain(each)
+    return 1 if found else 0
+
+
+def rebuild(stores: Stores, args: argparse.Namespace, console: Console) -> int:
+    """Make the projections anew from the log, compare, exchange. 1: the old ones differed."""
+    rebuilt = rebuild_tables(stores.projections.open())
+    if args.json:
+        answer = {"position": rebuilt.position, "differences": list(rebuilt.differences)}
+        console.say(orjson.dumps(answer).decode())
+    else:
+        console.say(f"rebuilt up to seq {rebuilt.position}, now in {rebuilt.database}")
+    for each in rebuilt.differences[:SHOWN_MAX]:
+        console.complain(f"the old tables differed: {each}")
+    return 1 if rebuilt.differences else 0
+
+
+def status(stores: Stores, args: argparse.Namespace, console: Console) -> int:
+    """Where everything stands."""
+    projector = stores.projections.open()
+    found = health(projector.store, since=BEGINNING)
+    stores.register.catch_up()
+    closed = [invoice.period.end for invoice in stores.register.all()]
+    head, position = stores.log.head(), max(projector.position, 0)
+    answer = {
+        "store_id": stores.log.store_id,
+        "events": head,
+        "projected": position,
+        "lag": head - position,
+        "open_requests": len(stores.log.open_requests()),
+        "requests": found.requests,
+        "estimated": found.estimated,
+        "unrated": found.unrated,
+        "lost": found.lost,
+        "dead_letters": found.dead_letters,
+        "conflicts": found.conflicts,
+        "newest_closed_period_end": max(closed).isoformat() if closed else None,
+        "price_book": stores.books.current.hash,
+    }
+    if args.json:
+        console.say(orjson.dumps(answer).decode())
+    else:
+        for name, value in answer.items():
+            console.say(f"{name:<26} {value}")
+    return 0
+
+
+COMMANDS: Final[tuple[Command, ...]] = (
+    Bare("verify", "check every hash, seal and rule of the log", _verify_arguments, verify),
+    Inside("drift", "compare the projections with the log", no_arguments, drift),
+    Inside("rebuild", "make the projections anew from the log", no_arguments, rebuild),
+    Inside("status", "where everything stands", no_arguments, status),
+)
