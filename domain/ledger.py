@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from threading import RLock
@@ -281,6 +282,12 @@ class Ledger:
             return True
 
         return self._decide(attempt)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """No command decides meanwhile: for a copy in which log and vault fit together."""
+        with self._lock:
+            yield
 
     # Helpers
 

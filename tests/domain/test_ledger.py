@@ -349,6 +349,25 @@ def test_commands_of_many_threads_all_happen(office: Office) -> None:
     assert sorted(each.rate for each in account.markups) == [f"0.0{n}" for n in range(1, 10)]
 
 
+def test_a_copy_of_log_and_vault_fits_together(office: Office) -> None:
+    view = office.add()
+    with ThreadPoolExecutor(1) as pool:
+        with office.ledger.hold():
+            head = office.log.head()
+            rotation = pool.submit(
+                office.ledger.rotate_credential,
+                office.account_id,
+                view.credential_id,
+                fields={"apiKey": "new"},
+                key_suffix="****",
+            )
+            with pytest.raises(TimeoutError):
+                rotation.result(timeout=0.05)
+            assert office.log.head() == head
+            assert office.vault.held() == [(view.credential_id, 1)]
+        assert rotation.result(timeout=5).secret_version == 2
+
+
 def test_routing_is_replaced_as_a_whole(office: Office) -> None:
     wanted = Routing(providers=("groq", "openai"), fallbacks=True, on_disconnect="drain")
     office.ledger.prefer_routing(office.account_id, wanted)
