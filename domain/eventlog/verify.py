@@ -23,6 +23,7 @@ FINDINGS_MAX: Final = 200
 _TERMINAL: Final = frozenset(
     {"request.usage-reported", "request.usage-estimated", "request.failed"}
 )
+_OPENED: Final = "store.opened"
 _SEALED: Final = "store.log-sealed"
 
 
@@ -107,7 +108,8 @@ def verify(log: RawLog, *, checkpoints: Sequence[Checkpoint] = ()) -> Report:
     recorded_at, expected = "", {checkpoint.store_id for checkpoint in checkpoints}
     for store in log.stores():
         own = [each for each in checkpoints if each.store_id == store.store_id]
-        check = _StoreCheck(store.store_id, own, findings, requests, recorded_at=recorded_at)
+        check = _StoreCheck(store.store_id, own, findings, requests, before=states[-1:])
+        check.recorded_at = recorded_at
         for raw in store.lines():
             check.line(raw)
         states.append(check.end())
@@ -201,9 +203,11 @@ class _StoreCheck:
         findings: _Findings,
         requests: _Requests,
         *,
-        recorded_at: str,
+        before: Sequence[StoreState],
     ) -> None:
-        self.recorded_at = recorded_at
+        self.recorded_at = ""
+        """Of the latest line, be it of the store before."""
+        self._before = before
         self._store_id = store_id
         self._findings = findings
         self._requests = requests
@@ -296,6 +300,8 @@ class _StoreCheck:
             self._requests.see(fields)
         elif fields["topic"] == _SEALED:
             self._seal(seq, fields["data"])
+        elif fields["topic"] == _OPENED:
+            self._continues(seq, fields["data"])
         try:
             event = event_of(fields)
         except (DomainError, TypeError, ValueError, LookupError) as error:
@@ -317,6 +323,17 @@ class _StoreCheck:
             )
         else:
             self._sealed = seq
+
+    def _continues(self, seq: int, data: JsonObject) -> None:
+        """The store before is the one that this one says it continues."""
+        said = data.get("continues")
+        held = [
+            {"store_id": state.store_id, "size": state.size, "root": state.root}
+            for state in self._before
+        ]
+        if said is not None and said not in held:
+            message = f"seq {seq} continues a store that the file does not hold like that: {said}"
+            self._add("wrong-past", seq, message)
 
     def _compare_root(self, checkpoint: Checkpoint) -> None:
         """The tree stands at the checkpoint's size."""

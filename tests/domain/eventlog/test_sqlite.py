@@ -134,6 +134,15 @@ def test_a_log_is_for_its_owner_only(path: Path) -> None:
     log.close()
 
 
+def test_the_log_beside_the_file_stays_small(path: Path) -> None:
+    log = opened(path)
+    for _ in range(8):
+        for future in [log.submit(routed(), account_id=None) for _ in range(1000)]:
+            future.result()
+    assert path.with_name("events.sqlite-wal").stat().st_size < 30 * 2**20
+    log.close()
+
+
 def test_every_commit_is_on_disk_before_it_returns(path: Path) -> None:
     connection = sqlite.connect(path)
     assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"

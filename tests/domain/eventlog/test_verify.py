@@ -297,6 +297,24 @@ class TestSeveralStores:
         found = [(f.store_id, f.seq, f.kind) for f in verify_file(restored).findings]
         assert found == [("st_1", 5, "changed-bytes"), ("st_2", 5, "changed-bytes")]
 
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "DELETE FROM stores WHERE number = 1",
+            "UPDATE lines SET hash = zeroblob(32) WHERE position = 13",
+        ],
+    )
+    def test_a_past_that_is_another_or_gone_is_named(self, path: Path, change: str) -> None:
+        begin_new_store(path)
+        log = opened(path)
+        log.opened(epoch="ep", program="keytoll 0.1.0").result()
+        log.close()
+        assert verify_file(path).ok
+        connection = sqlite.connect(path)
+        connection.execute(change)
+        connection.close()
+        assert ("wrong-past", 1) in kinds(verify_file(path))
+
     def test_what_was_lost_by_restoring_is_a_cut_tail(self, path: Path, restored: Path) -> None:
         log = opened(path)
         log.submit(failed(), account_id=None).result()
