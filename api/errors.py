@@ -242,8 +242,11 @@ def validation_error(found: Sequence[Mapping[str, Any]]) -> ApiError:
     if kind == "missing":
         what = f"Missing required parameter: '{param}'." if param else "The body is missing."
         return ApiError(400, "missing_required_parameter", what, param=param)
-    message = str(first["msg"])
-    return ApiError(400, "invalid_parameter_value", f"'{param or 'body'}': {message}.", param=param)
+    if param is None:
+        what = "The body must be a JSON object, sent as content-type application/json."
+    else:
+        what = f"'{param}': {first['msg']}."
+    return ApiError(400, "invalid_parameter_value", what, param=param)
 
 
 def _unknown_field(place: tuple[object, ...]) -> ApiError:

@@ -17,6 +17,7 @@ class SqliteLabels:
     def __init__(self, path: Path) -> None:
         self._lock = Lock()
         self._connection: Connection = connect(path, secure_delete=True)
+        path.chmod(0o600)
         self._connection.execute(
             "CREATE TABLE IF NOT EXISTS labels (id TEXT NOT NULL, field TEXT NOT NULL,"
             " value TEXT NOT NULL, PRIMARY KEY (id, field)) WITHOUT ROWID"

@@ -217,6 +217,15 @@ async def test_every_error_has_the_envelope(
     assert "sk-" not in response.text
 
 
+async def test_a_body_of_another_content_type_is_told_what_to_send(
+    client: httpx.AsyncClient,
+) -> None:
+    async with client:
+        response = await client.post("/body", content=b'{"count": 1}')
+    assert response.status_code == 400
+    assert "application/json" in response.json()["error"]["message"]
+
+
 async def test_headers_of_an_error_are_sent(client: httpx.AsyncClient) -> None:
     async with client:
         assert (await client.get("/retry")).headers["retry-after"] == "3"

@@ -74,6 +74,7 @@ def test_labels_survive(tmp_path: Path) -> None:
     first = SqliteLabels(tmp_path / "labels.sqlite")
     first.set("acc_1", LABEL, "a")
     first.close()
+    assert (tmp_path / "labels.sqlite").stat().st_mode & 0o077 == 0
     again = SqliteLabels(tmp_path / "labels.sqlite")
     assert again.get("acc_1") == {LABEL: "a"}
     again.close()
