@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
+from api.chat.described import OPERATION
 from api.chat.routes import ChatCompletions
 from api.errors import install_error_handlers
 from api.limits import BodyLimit
@@ -16,29 +19,49 @@ from api.request_id import RequestIds
 CHAT_PATHS = ("/api/v1/chat/completions", "/v1/chat/completions")
 
 
+class Application(FastAPI):
+    """FastAPI, but calls go straight to their endpoint, and /openapi.json describes them too."""
+
+    chat: ChatCompletions | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Calls pass by no middleware: each layer would cost them more than their routing."""
+        if self.chat is not None and scope["type"] == "http" and scope["path"] in CHAT_PATHS:
+            await self.chat(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, with the raw endpoint in it."""
+        described = super().openapi()
+        described["paths"].setdefault(CHAT_PATHS[0], {"post": OPERATION})
+        return described
+
+
 def create_app(
     *,
     chat: ChatCompletions,
     routers: Iterable[APIRouter],
     version: str,
     cors_origins: Sequence[str] = (),
-) -> FastAPI:
+) -> Application:
     """Put the endpoints together. Whatever they need was given to them when they were made."""
-    app = FastAPI(
+    app = Application(
         title="keytoll",
         version=version,
         summary="Bring your own provider keys; every call is billed exactly once.",
         docs_url=None,
         redoc_url=None,
     )
-    # First, so that the calls do not pass by every other route.
     app.router.routes[:0] = [Route(path, endpoint=chat) for path in CHAT_PATHS]
     for router in routers:
         app.include_router(router)
     install_error_handlers(app)
     app.add_middleware(BodyLimit, except_paths=CHAT_PATHS)
     app.add_middleware(RequestIds)
-    if cors_origins:
+    if not cors_origins:
+        app.chat = chat
+    else:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(cors_origins),

@@ -91,8 +91,10 @@ class Server:
             stores.clock, host=settings.sandbox_listen.host, port=settings.sandbox_listen.port
         )
         self._in_flight = InFlight(
-            stores.log, per_account_max=settings.account_calls_max, drains_max=settings.drains_max,
-            calls_max=settings.calls_max
+            stores.log,
+            per_account_max=settings.account_calls_max,
+            drains_max=settings.drains_max,
+            calls_max=settings.calls_max,
         )
         self._control = ControlServer(settings.data, run_command)
         self._workers = (
@@ -132,6 +134,7 @@ class Server:
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,
                 server_header=False,
                 date_header=True,
                 timeout_keep_alive=75,
