@@ -1,8 +1,4 @@
-"""The golden line of every event version: `python -m tests.domain.events.golden` writes them.
-
-Only files of today's class versions are written. An older one is how that version was stored, for
-ever: nothing can make it again.
-"""
+"""The golden line of every event class as it is today."""
 
 from __future__ import annotations
 
@@ -30,14 +26,3 @@ def golden_text(topic: str) -> str:
     )
     fields = {"hash": line_hash(line), "line": line.decode()}
     return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
-
-
-def main() -> None:
-    """Write the files of today's classes."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for topic in EVENTS:
-        (FOLDER / file_name(topic)).write_text(golden_text(topic), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
