@@ -16,8 +16,8 @@ class SqliteLabels:
 
     def __init__(self, path: Path) -> None:
         self._lock = Lock()
+        path.touch(mode=0o600)  # before SQLite makes it, so that its log gets the same mode
         self._connection: Connection = connect(path, secure_delete=True)
-        path.chmod(0o600)
         self._connection.execute(
             "CREATE TABLE IF NOT EXISTS labels (id TEXT NOT NULL, field TEXT NOT NULL,"
             " value TEXT NOT NULL, PRIMARY KEY (id, field)) WITHOUT ROWID"

@@ -39,8 +39,8 @@ class SqliteShelf:
 
     def __init__(self, path: Path) -> None:
         self._lock = Lock()
+        path.touch(mode=0o600)  # before SQLite makes it, so that its log gets the same mode
         self._connection: Connection = connect(path, secure_delete=True)
-        path.chmod(0o600)
         # VACUUM would else copy the records to a temporary file that nobody overwrites.
         self._connection.execute("PRAGMA temp_store=MEMORY")
         self._connection.execute(_SCHEMA)

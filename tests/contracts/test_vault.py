@@ -259,8 +259,8 @@ def test_the_file_is_ours_alone_and_survives(tmp_path: Path) -> None:
     path = tmp_path / "vault.sqlite"
     vault = SealedVault(SqliteShelf(path), OLD)
     put(vault)
+    assert [each.stat().st_mode & 0o077 for each in tmp_path.iterdir()] == [0, 0, 0]
     vault.close()
-    assert path.stat().st_mode & 0o077 == 0
     again = SealedVault(SqliteShelf(path), OLD)
     assert opened(again) == CANARY.reveal()
     again.close()
