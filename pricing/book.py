@@ -14,7 +14,7 @@ from typing import Final
 
 import orjson
 
-from domain.clock import parse_instant
+from domain.clock import instant_text, parse_instant
 from domain.errors import BadValue, DomainError
 from domain.events.base import JsonObject
 from pricing.row import Row, row_of
@@ -22,6 +22,8 @@ from pricing.row import Row, row_of
 KINDS: Final = ("row", "name", "seen", "deprecated")
 _PRICED_AS: Final = {"openai-responses": "openai", "azure-responses": "azure"}
 """Other dialects of a provider that is priced once."""
+
+_FULL_INSTANT: Final = len("2026-11-23T00:00:00.000000Z")
 
 Key = Callable[[str], str]
 
@@ -125,7 +127,9 @@ class Entries:
             self._date(n, data["recorded_at"])
 
     def _date(self, n: int, at: str) -> None:
-        # Instants of shipped entries are RFC 3339 in UTC, which sort as text.
+        # Instants of shipped entries are written in full and in UTC, and so sort as text.
+        if len(at) != _FULL_INSTANT:
+            at = instant_text(parse_instant(at, param="price_book"))
         if not self._newest or at > self._newest[-1][1]:
             self._newest.append((n, at))
 

@@ -26,6 +26,7 @@ from pricing.sources.merge import merged
 from pricing.sources.offer import Offer
 
 PROVIDERS: Final = ("openai", "anthropic")
+SNAPSHOTS: Final = Path(__file__).with_name("snapshots.txt")
 _NOT_CHAT: Final = re.compile(
     r"embedding|tts|whisper|realtime|image|moderation|transcribe|translate|dall|sora|ada|babbage"
     r"|curie|davinci|live|search-doc|code-search|speech"
@@ -71,7 +72,7 @@ class Writer:
             for model, also in genai.models(provider)
             if model not in others and not _NOT_CHAT.search(model)
         }
-        models = {*listed, *spellings}
+        models = {*listed, *spellings, *_snapshots(provider)}
         for model in sorted(models, key=self._order):
             offers = [genai.find(provider, model), listed.get(model)]
             outdated = TIERS_OF_THE_PAST.get((provider, self._names.key(model)), "-")
@@ -121,6 +122,13 @@ class Writer:
         for provider, lines in self._new.items():
             with (DATA / f"{provider}.jsonl").open("ab") as file:
                 file.writelines(line + b"\n" for line in lines)
+
+
+def _snapshots(provider: str) -> list[str]:
+    """Ids that we name ourselves, one `provider id` a line."""
+    lines = SNAPSHOTS.read_text("utf-8").splitlines()
+    pairs = [line.split() for line in lines if line and not line.startswith("#")]
+    return [model for owner, model in pairs if owner == provider]
 
 
 def _essence(entry: JsonObject) -> bytes:

@@ -96,6 +96,17 @@ def test_a_shipped_book_resolves_only_what_it_has_names_for() -> None:
     assert book(row(model="gpt-4o")).canonical("p", "gpt-4o-2030-01-01") == "gpt-4o"
 
 
+def test_the_newest_entry_is_the_latest_instant_however_it_is_written() -> None:
+    entries = [
+        row("p", "a", recorded_at="2026-11-23T01:00:00+02:00"),
+        row("p", "b", recorded_at="2026-11-22T23:30:00Z"),
+        row("p", "c", recorded_at="2026-11-22"),
+    ]
+    newest = book_of(entries).newest
+    assert newest is not None
+    assert newest.isoformat() == "2026-11-22T23:30:00+00:00"
+
+
 def test_entries_are_numbered_from_one(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     one, two, three = (

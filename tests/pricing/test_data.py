@@ -79,6 +79,7 @@ def standard(provider: str, model: str) -> Row:
                 "web_search_per_call": "0.01",
             },
         ),
+        ("anthropic", "claude-sonnet-4-20250514", {"input": "3", "output": "15"}),
         ("anthropic", "claude-fable-5-1", {"cached_input": "0.25"}),
         ("sandbox", "sandbox/echo", {"input": "1", "cached_input": "0.1", "output": "4"}),
     ],
