@@ -93,9 +93,7 @@ def void(invoice: UUID, events: Sequence[PlainEvent], *, reason: str) -> Invoice
     _check_open(events)
     if not reason:
         raise BadValue("an invoice is voided for a reason", param="reason")
-    return InvoiceVoided(
-        originator_id=invoice, originator_version=len(events) + 1, reason=reason
-    )
+    return InvoiceVoided(originator_id=invoice, originator_version=len(events) + 1, reason=reason)
 
 
 def _check_open(events: Sequence[PlainEvent]) -> None:

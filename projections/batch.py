@@ -25,7 +25,6 @@ from projections.rows import (
     dead_letter,
     fold,
     request_rows,
-    routed_row,
 )
 from projections.store.port import ProjectionUnavailable
 
@@ -95,15 +94,13 @@ class Batcher:
     def _add_rows(self, batch: Batch, recorded: Recorded, place: Place, event: Event) -> None:
         if isinstance(event, RequestRouted):
             self._keep(event.originator_id, RequestState.began(event, recorded.recorded_at))
-            batch.add("routed_requests", routed_row(place, event))
         elif isinstance(event, InvoiceIssued):
             batch.add("closed_periods", closed_period_row(place, event))
         else:
-            version = recorded.originator_version
             before = self._before(recorded)
             now = before.after(event, recorded.recorded_at)
-            replaced = before if version > TERMINAL_VERSION else None
-            batch.add("request_lines", *request_rows(place, version, replaced, now, self._books))
+            replaced = before if place.originator_version > TERMINAL_VERSION else None
+            batch.add("request_lines", *request_rows(place, replaced, now, self._books))
 
     def _keep(self, request: UUID, state: RequestState) -> None:
         self._open[request] = state

@@ -19,9 +19,7 @@ _LINE_FIELDS: Final = (
     *("reference_provider", "reference_model", "rule", "usage_source", "markup_rate"),
     *("price_rows", "requests", *COUNTS, "at_cost_usd", "fee_usd", "amount"),
 )
-_FIGURES: Final = (
-    *("fee_usd_exact", "carried_in", "carried_out", "subtotal", "tax", "total"),
-)
+_FIGURES: Final = (*("fee_usd_exact", "carried_in", "carried_out", "subtotal", "tax", "total"),)
 
 
 def issued_document(event: InvoiceIssued, *, issued_at: str, status: Status) -> JsonObject:

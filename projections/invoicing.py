@@ -100,9 +100,7 @@ class Invoices:
             for each in found
         ]
 
-    def _draft(
-        self, period: Period, account_id: str, *, sandbox: bool, cutoff: int
-    ) -> JsonObject:
+    def _draft(self, period: Period, account_id: str, *, sandbox: bool, cutoff: int) -> JsonObject:
         issued = self._register.closing(account_id, period, sandbox=sandbox)
         if issued is not None:
             return self._document(issued)

@@ -37,7 +37,7 @@ COUNTS: Final = tuple(unit for unit in UNITS if unit != "requests")
 the number of calls in every table and report."""
 
 ROWS: Final = {
-    "request.routed": "routed_requests",
+    "request.routed": "log_lines",
     "request.usage-reported": "request_lines",
     "request.usage-estimated": "request_lines",
     "request.failed": "request_lines",
@@ -76,11 +76,8 @@ IGNORED: Final = frozenset(
 
 COLUMNS: Final = {
     "log_lines": (
-        *("store_id", "seq", "hash", "event_id", "topic", "account_id", "recorded_at"),
-    ),
-    "routed_requests": (
-        *("account_id", "event_id", "request_id", "store_id", "seq", "hash", "routed_at"),
-        *("sandbox", "epoch", "provider", "requested_model", "first_wins"),
+        *("store_id", "seq", "hash", "event_id", "originator_id", "originator_version"),
+        *("topic", "account_id", "recorded_at"),
     ),
     "request_lines": (
         *("account_id", "event_id", "sign", "request_id", "version", "topic", "store_id"),
@@ -100,9 +97,7 @@ COLUMNS: Final = {
     "dead_letters": (
         *("store_id", "seq", "hash", "account_id", "topic", "recorded_at", "error", "resolved"),
     ),
-    "conflicts": (
-        *("store_id", "seq", "hash", "event_id", "account_id", "topic", "recorded_at"),
-    ),
+    "conflicts": (*("store_id", "seq", "hash", "event_id", "account_id", "topic", "recorded_at"),),
 }
 
 Cells = tuple[object, ...]
@@ -131,6 +126,8 @@ class Place(NamedTuple):
     seq: int
     hash: bytes
     event_id: UUID
+    originator_id: UUID
+    originator_version: int
     topic: str
     account_id: str
     recorded_at: int
@@ -142,6 +139,8 @@ class Place(NamedTuple):
             recorded.seq,
             bytes.fromhex(recorded.hash),
             event_id(recorded.originator_id, recorded.originator_version),
+            recorded.originator_id,
+            recorded.originator_version,
             recorded.topic,
             recorded.account_id or "",
             micros(recorded.recorded_at),
@@ -172,24 +171,6 @@ def conflict(place: Place) -> Cells:
         place.account_id,
         place.topic,
         place.recorded_at,
-    )
-
-
-def routed_row(place: Place, routed: RequestRouted) -> Cells:
-    """A request that was accepted."""
-    return (
-        routed.account_id,
-        place.event_id,
-        routed.originator_id,
-        place.store_id,
-        place.seq,
-        place.hash,
-        place.recorded_at,
-        routed.sandbox,
-        routed.owner,
-        routed.provider,
-        routed.requested_model,
-        _LAST - place.seq,
     )
 
 
@@ -248,25 +229,23 @@ class RequestState:
 
 
 def request_rows(
-    place: Place, version: int, before: RequestState | None, now: RequestState, books: Books
+    place: Place, before: RequestState | None, now: RequestState, books: Books
 ) -> list[Cells]:
     """The state after an event, and, if there was one before, the row that takes it back."""
-    rows = [_line(place, version, 1, now, now.rated(books))]
+    rows = [_line(place, 1, now, now.rated(books))]
     if before is not None:
-        rows.append(_line(place, version, -1, before, before.rated(books)))
+        rows.append(_line(place, -1, before, before.rated(books)))
     return rows
 
 
-def _line(
-    place: Place, version: int, sign: int, state: RequestState, rated: RatedRequest | None
-) -> Cells:
+def _line(place: Place, sign: int, state: RequestState, rated: RatedRequest | None) -> Cells:
     routed = state.routed
     identity = (
         routed.account_id,
         place.event_id,
         sign,
-        routed.originator_id,
-        version,
+        place.originator_id,
+        place.originator_version,
         place.topic,
         place.store_id,
         place.seq,

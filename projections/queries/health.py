@@ -74,9 +74,9 @@ def open_requests(store: ProjectionStore) -> int:
     """Requests that were routed and have no terminal event in the tables."""
     return _count(
         store,
-        "SELECT uniqExact(request_id) FROM $db.routed_requests"
-        " WHERE {account:String} = '' AND request_id NOT IN"
-        " (SELECT request_id FROM $db.request_lines WHERE version = 2)",
+        "SELECT count() FROM (SELECT originator_id FROM $db.log_lines"
+        " WHERE startsWith(topic, 'request.') AND {account:String} = ''"
+        " GROUP BY originator_id HAVING max(originator_version) = 1)",
         None,
     )
 

@@ -1,5 +1,6 @@
--- Every line of the log that was projected: what makes the position true, density checkable and a
--- second payload under an old seq visible (the hash is part of the key, so both rows stay).
+-- Every line of the log that was projected: what makes the position true, density checkable, an open
+-- request visible (routed, but no version 2) and a second payload under an old seq too (the hash is
+-- part of the key, so both rows stay).
 -- Inserted last in each batch: a seq that stands here stands in every other table.
 CREATE TABLE $db.log_lines
 (
@@ -7,33 +8,14 @@ CREATE TABLE $db.log_lines
     seq UInt64,
     hash FixedString(32),
     event_id UUID,
+    originator_id UUID,
+    originator_version UInt32,
     topic LowCardinality(String),
     account_id LowCardinality(String),
     recorded_at DateTime64(6, 'UTC')
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (store_id, seq, hash)
-SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1;
-
--- One row per request that was accepted: what is open is what has no row in request_lines.
-CREATE TABLE $db.routed_requests
-(
-    account_id LowCardinality(String),
-    event_id UUID,
-    request_id UUID,
-    store_id LowCardinality(String),
-    seq UInt64,
-    hash FixedString(32),
-    routed_at DateTime64(6, 'UTC'),
-    sandbox Bool,
-    epoch LowCardinality(String),
-    provider LowCardinality(String),
-    requested_model LowCardinality(String),
-    first_wins UInt64
-)
-ENGINE = ReplacingMergeTree(first_wins)
-PARTITION BY toYYYYMM(routed_at)
-ORDER BY (account_id, event_id)
 SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1;
 
 -- One row per event of a request with version 2 or more: the state to which it led. An event of

@@ -85,15 +85,18 @@ def open_server(dsn: str, *, database: str = "default") -> ProjectionStore:
 
 
 def _open(connect: Any, database: str, *, what: str) -> ProjectionStore:
+    name = _checked(database)
+    clients = _Clients(connect)
     try:
-        clients = _Clients(connect)
         with clients.borrowed():
             pass
     except ProjectionUnavailable as error:
-        if "lock" in str(error).lower():
-            raise UnsafeSetup(f"{what} is open in another process") from error
+        clients.close()
+        if "EmbeddedServer" in str(error):
+            # All that the engine says when another process holds the folder's lock.
+            raise UnsafeSetup(f"{what} cannot be opened: does another process use it?") from error
         raise
-    return _Store(clients, database)
+    return _Store(clients, name)
 
 
 class _Clients:
@@ -127,9 +130,7 @@ class _Clients:
         if os.getpid() != self._process:
             raise ProjectionUnavailable("the store was opened before a fork; open it anew")
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._closed or self._idle or self._made < CLIENTS_MAX
-            )
+            self._changed.wait_for(lambda: self._closed or self._idle or self._made < CLIENTS_MAX)
             if self._closed:
                 raise ProjectionUnavailable("the projection store is closed")
             if self._idle:

@@ -169,9 +169,7 @@ class World:
         event = RequestFailed(originator_id=request, originator_version=2, failure=failure)
         return self.append(event, account=account)[0]
 
-    def corrected(
-        self, request: UUID, account: str, *, version: int = 3, **usage: int
-    ) -> Recorded:
+    def corrected(self, request: UUID, account: str, *, version: int = 3, **usage: int) -> Recorded:
         """Better counts arrive."""
         event = UsageCorrected(
             originator_id=request,

@@ -107,9 +107,7 @@ class Reports:
         )
 
         def read() -> Invoices:
-            return Invoices(
-                log=self.world.log, register=self.register, projector=self.ready()
-            )
+            return Invoices(log=self.world.log, register=self.register, projector=self.ready())
 
         app.include_router(invoices.router(invoices.InvoiceRoutes(access=access, invoices=read)))
         install_error_handlers(app)
@@ -322,5 +320,3 @@ async def test_an_invoice_of_somebody_else_is_not_there(reports: Reports) -> Non
     )
     overlapping = "/api/v1/invoices/draft?period=2026-11-01/2026-11-15"
     assert (await reports.refusal("owner", overlapping))[:2] == (409, "conflict")
-
-

@@ -1,0 +1,112 @@
+"""Does every table say what the log says? The rows are made anew from the log and compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Final
+
+from domain.money import text_of
+from pricing.book import Books
+from projections.batch import Batcher
+from projections.projector import Source
+from projections.rows import COLUMNS, Cells
+from projections.store.port import ProjectionStore
+
+PAGE: Final = 20_000
+FOUND_MAX: Final = 100
+TABLES: Final = ("log_lines", "request_lines", "closed_periods")
+
+_INSTANTS: Final = frozenset(
+    {
+        *("recorded_at", "terminal_at", "routed_at", "price_at"),
+        *("issued_at", "period_start", "period_end"),
+    }
+)
+
+
+def drift(
+    *,
+    log: Source,
+    store: ProjectionStore,
+    books: Books,
+    until: int,
+    on_page: Callable[[int], None] | None = None,
+) -> list[str]:
+    """What differs up to a seq, one sentence each, at most a hundred; empty when nothing does.
+
+    Dead letters and conflicts are differences too: what they stand for is not in the tables.
+    """
+    found = [*_troubles(store)]
+    batcher = Batcher(history=log.stream, books=books)
+    position = 0
+    while position < until and len(found) < FOUND_MAX:
+        events = log.read(after=position, limit=min(PAGE, until - position))
+        if not events:
+            found.append(f"the log ends at seq {position}, the tables reach {until}")
+            break
+        batch = batcher.batch(events)
+        expected = {"log_lines": list[Cells](batch.lines), **batch.rows}
+        first, last = position + 1, events[-1].seq
+        for table in TABLES:
+            stored = _stored(store, table, first, last)
+            found += _differences(table, expected.get(table, []), stored)
+        position = last
+        if on_page is not None:
+            on_page(position)
+    return found[:FOUND_MAX]
+
+
+def _troubles(store: ProjectionStore) -> Iterable[str]:
+    for seq, error in store.query(
+        "SELECT seq, error FROM $db.dead_letters FINAL WHERE resolved = 0 ORDER BY seq LIMIT 100"
+    ):
+        yield f"seq {seq}: could not be read: {error}"
+    for (seq,) in store.query("SELECT DISTINCT seq FROM $db.conflicts ORDER BY seq LIMIT 100"):
+        yield f"seq {seq}: came with two payloads"
+
+
+def _stored(store: ProjectionStore, table: str, first: int, last: int) -> list[Cells]:
+    names = ", ".join(
+        f"toUnixTimestamp64Micro({name})" if name in _INSTANTS else name for name in COLUMNS[table]
+    )
+    sql = (
+        f"SELECT {names} FROM $db.{table} FINAL"  # noqa: S608 - our own names
+        " WHERE seq BETWEEN {first:UInt64} AND {last:UInt64}"
+    )
+    return [tuple(row) for row in store.query(sql, {"first": first, "last": last})]
+
+
+def _differences(table: str, expected: list[Cells], stored: list[Cells]) -> Iterable[str]:
+    place = COLUMNS[table].index("seq")
+    wanted, there = Counter(map(_text, expected)), Counter(map(_text, stored))
+    if wanted == there:
+        return
+    seq_of = {_text(row): row[place] for row in (*expected, *stored)}
+    missing = {seq_of[text] for text in wanted - there}
+    surplus = {seq_of[text] for text in there - wanted}
+    for seq in sorted(missing | surplus, key=str):
+        if seq in missing and seq in surplus:
+            yield f"seq {seq}: {table} does not say what the log says"
+        elif seq in missing:
+            yield f"seq {seq}: {table} lacks a row"
+        else:
+            yield f"seq {seq}: {table} has a row that the log does not account for"
+
+
+def _text(row: Cells) -> str:
+    """A row by value: 0.50 equals 0.5, and a map its copy in another order."""
+    return repr([_plain(cell) for cell in row])
+
+
+def _plain(cell: object) -> object:
+    if isinstance(cell, dict):
+        return sorted(cell.items())
+    if isinstance(cell, bool):
+        return int(cell)
+    if isinstance(cell, Decimal):
+        return text_of(cell)
+    if isinstance(cell, list | tuple):
+        return list(cell)
+    return cell

@@ -1,0 +1,113 @@
+"""The projections made anew from the log: beside the old ones, compared, then exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from domain.errors import DomainError
+from projections.migrate import (
+    create,
+    database_of,
+    drop,
+    generation_in_force,
+    next_generation,
+    record,
+)
+from projections.projector import Projector
+from projections.rows import COUNTS
+from projections.store.port import ProjectionStore
+
+_LINES_HASH: Final = (
+    "groupBitXor(sipHash64(event_id, sign, seq, hash, terminal_at, status, usage_source,"
+    " model, rule, reference_provider, reference_model, price_rows, price_book, markup_rate,"
+    " ifNull(toString(fee_usd), ''), ifNull(toString(at_cost_usd), '')))"
+)
+_FACTS: Final = {
+    "log_lines": ("count()", "groupBitXor(sipHash64(store_id, seq, hash, event_id, recorded_at))"),
+    "request_lines": (
+        *("count()", "sum(sign)", "sum(sign * toDecimal256(ifNull(fee_usd, 0), 24))"),
+        "sum(sign * toDecimal256(ifNull(at_cost_usd, 0), 24))",
+        *(f"sum(sign * toInt64(ifNull({unit}, 0)))" for unit in COUNTS),
+        _LINES_HASH,
+    ),
+    "closed_periods": ("count()", "groupBitXor(sipHash64(invoice_id, cutoff, seq, hash))"),
+    "dead_letters": ("countIf(resolved = 0)",),
+}
+"""What two generations are compared by: numbers of rows, sums, and a hash of what matters."""
+
+
+class RebuildFailed(DomainError):
+    """The new tables do not hold the log; the old ones stay in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild found."""
+
+    position: int
+    database: str
+    differences: tuple[str, ...]
+    """Where the old tables said something else, one sentence each."""
+
+
+def rebuild(projector: Projector, *, on_progress: Callable[[int], None] | None = None) -> Rebuilt:
+    """Fill a new generation, compare it with the old one, put it in force.
+
+    The projector may be at work meanwhile; it goes on in the new tables. The old ones are dropped
+    at the next start, because somebody may still be reading them. Raises RebuildFailed.
+    """
+    store = projector.store
+    old, new = generation_in_force(store), next_generation(store)
+    fresh = projector.sibling(create(store, new))
+    try:
+        while fresh.step():
+            if on_progress is not None:
+                on_progress(fresh.position)
+        differences = _compare(projector, fresh)
+        _check(fresh)
+    except BaseException:
+        drop(store, new)
+        raise
+
+    def switch() -> None:
+        record(store, new, "in_force")
+        record(store, old, "retired")
+
+    projector.exchange(fresh, switch)
+    return Rebuilt(projector.position, database_of(new), differences)
+
+
+def facts(store: ProjectionStore, *, until: int) -> dict[str, tuple[object, ...]]:
+    """The figures of all tables up to a seq."""
+    return {
+        table: tuple(
+            store.query(
+                f"SELECT {', '.join(expressions)} FROM $db.{table} FINAL"  # noqa: S608
+                " WHERE seq <= {until:UInt64}",
+                {"until": until},
+            )[0]
+        )
+        for table, expressions in _FACTS.items()
+    }
+
+
+def _compare(old: Projector, new: Projector) -> tuple[str, ...]:
+    if old.position < 0:
+        return ("the old tables could not be followed",)
+    until = min(old.position, new.position)
+    before, after = facts(old.store, until=until), facts(new.store, until=until)
+    return tuple(
+        f"{table}: {expression}: was {was}, is {now}"
+        for table, expressions in _FACTS.items()
+        for expression, was, now in zip(expressions, before[table], after[table], strict=True)
+        if was != now
+    )
+
+
+def _check(fresh: Projector) -> None:
+    """A new generation stands on its own: start from its tables as after a crash."""
+    position = fresh.position
+    if fresh.start() != position:
+        raise RebuildFailed(f"the new tables have a gap after seq {fresh.position}")

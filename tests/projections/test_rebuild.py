@@ -1,0 +1,133 @@
+"""Generations: made, filled from the log, compared, exchanged."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from domain.errors import UnsafeSetup
+from projections import migrate
+from projections.drift import drift
+from projections.migrate import SchemaTooNew, generation_in_force, migrations, prepare
+from projections.projector import Projector
+from projections.rebuild import facts, rebuild
+from projections.store.port import ProjectionStore
+from tests.projections.test_projector import eventful, projector_of
+from tests.projections.world import World
+
+
+def start(world: World, store: ProjectionStore) -> Projector:
+    prepare(store)
+    projector = projector_of(world, store)
+    projector.catch_up()
+    return projector
+
+
+def databases(store: ProjectionStore) -> set[str]:
+    rows = store.query("SELECT name FROM system.databases WHERE name LIKE 'keytoll_g%'")
+    return {name for (name,) in rows}
+
+
+def test_preparing_twice_changes_nothing(bare: ProjectionStore) -> None:
+    prepare(bare)
+    assert bare.database == "keytoll_g1"
+    tables = bare.query("SELECT name FROM system.tables WHERE database = 'keytoll_g1'")
+    prepare(bare)
+    again = bare.query("SELECT name FROM system.tables WHERE database = 'keytoll_g1'")
+    assert sorted(tables) == sorted(again)
+    assert bare.query("SELECT count() FROM $db.migrations FINAL") == [(len(migrations()),)]
+
+
+def test_a_rebuild_gives_the_same_and_is_put_in_force(bare: ProjectionStore) -> None:
+    world = eventful()
+    projector = start(world, bare)
+    before = facts(bare, until=world.event_count())
+    rebuilt = rebuild(projector)
+    assert rebuilt.differences == ()
+    assert (rebuilt.database, bare.database) == ("keytoll_g2", "keytoll_g2")
+    assert facts(bare, until=world.event_count()) == before
+    # The projector goes on in the new tables, and so does the next start.
+    world.call(world.open_account("c"))
+    projector.catch_up()
+    fresh = bare.at("default")
+    prepare(fresh)
+    assert fresh.database == "keytoll_g2"
+    assert databases(bare) == {"keytoll_g2"}
+    assert projector_of(world, fresh).start() == world.event_count()
+    assert not drift(log=world.log, store=fresh, books=world.books, until=world.event_count())
+
+
+def test_a_rebuild_says_what_was_wrong_and_mends_it(bare: ProjectionStore) -> None:
+    world = eventful()
+    projector = start(world, bare)
+    whole = facts(bare, until=world.event_count())
+    bare.command("DELETE FROM $db.request_lines WHERE seq % 7 = 0")
+    rebuilt = rebuild(projector)
+    assert any("request_lines: count()" in each for each in rebuilt.differences)
+    assert facts(bare, until=world.event_count()) == whole
+
+
+def test_a_rebuild_that_dies_leaves_the_old_tables_in_force(
+    bare: ProjectionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = eventful()
+    projector = start(world, bare)
+
+    class Died(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise Died
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Projector, "exchange", die)
+        with pytest.raises(Died):
+            rebuild(projector)
+    prepare(bare)
+    assert bare.database == "keytoll_g1"
+    assert generation_in_force(bare) == 1
+    assert databases(bare) == {"keytoll_g1"}
+    assert rebuild(projector).differences == ()
+
+
+def test_a_rebuild_while_events_arrive_loses_none(bare: ProjectionStore) -> None:
+    world = eventful()
+    projector = start(world, bare)
+    account = world.open_account("c")
+    stop = threading.Event()
+
+    def busy() -> None:
+        while not stop.is_set():
+            world.call(account)
+            projector.step()
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    try:
+        rebuilt = rebuild(projector)
+    finally:
+        stop.set()
+        thread.join()
+    assert rebuilt.differences == ()
+    projector.catch_up()
+    assert not drift(log=world.log, store=bare, books=world.books, until=world.event_count())
+
+
+def test_a_changed_or_newer_schema_is_refused(
+    bare: ProjectionStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    prepare(bare)
+    known = migrations()
+    with monkeypatch.context() as patched:
+        patched.setattr(migrate, "migrations", lambda: known[:-1])
+        with pytest.raises(SchemaTooNew, match="newer program"):
+            prepare(bare)
+    changed = [*known[:-1], migrate.Migration(known[-1].number, known[-1].name, "SELECT 1")]
+    monkeypatch.setattr(migrate, "migrations", lambda: changed)
+    with pytest.raises(SchemaTooNew, match="changed"):
+        prepare(bare)
+    (tmp_path / "0002_x.sql").write_text("")
+    with pytest.raises(UnsafeSetup):
+        migrations(tmp_path)
