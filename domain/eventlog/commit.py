@@ -278,19 +278,13 @@ class Writer:
 
     def _commit_untaken(self, batch: Sequence[Item]) -> None:
         """Refuse the appends whose versions are taken and commit the rest, renumbered."""
-        seen: set[tuple[UUID, int]] = set()
-        free: list[Item] = []
-        refused: list[_Answer] = []
-        for item in batch:
-            keys = [(event.originator_id, event.originator_version) for event in item.events]
-            clash = _first_clash(keys, seen, self._store)
-            if clash is None:
-                seen.update(keys)
-                free.append(item)
-            else:
-                refused.append((item, Conflict(f"version {clash[1]} of {clash[0]} is taken")))
-        _answer(refused)
+        try:
+            free, refused = _sort_out(batch, self._store)
+        except StoreFailure as error:
+            _refuse(batch, f"the event log cannot be read: {error}")
+            return
         if refused:
+            _answer(refused)
             if free:
                 self._commit(free)
             return
@@ -310,6 +304,22 @@ class _Staged:
         self.version = version
         self.rows: list[Recorded] = []
         self.sealed: Frontier | None = None
+
+
+def _sort_out(batch: Sequence[Item], store: LineStore) -> tuple[list[Item], list[_Answer]]:
+    """The appends whose versions are all free, in order, and answers for the others."""
+    seen: set[tuple[UUID, int]] = set()
+    free: list[Item] = []
+    refused: list[_Answer] = []
+    for item in batch:
+        keys = [(event.originator_id, event.originator_version) for event in item.events]
+        clash = _first_clash(keys, seen, store)
+        if clash is None:
+            seen.update(keys)
+            free.append(item)
+        else:
+            refused.append((item, Conflict(f"version {clash[1]} of {clash[0]} is taken")))
+    return free, refused
 
 
 def _first_clash(

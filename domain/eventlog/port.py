@@ -16,7 +16,11 @@ class Conflict(DomainError):
 
 
 class StoreUnavailable(DomainError):
-    """The events could not be made durable (disk full, database away). Nothing was stored."""
+    """The events could not be made durable (disk full, database away), and are not in the log.
+
+    Only if the store fails so that it cannot even be asked may they turn up later; appending them
+    again then raises Conflict.
+    """
 
 
 class CorruptLog(DomainError):

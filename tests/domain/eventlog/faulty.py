@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from threading import Event
+from uuid import UUID
 
 from domain.eventlog.memory import MemoryStore
 from domain.eventlog.port import Recorded
@@ -21,6 +22,7 @@ class FaultyStore(MemoryStore):
         self.before: BaseException | None = None
         self.after: BaseException | None = None
         self.unreadable: BaseException | None = None
+        self.blind: BaseException | None = None
         self.gate = Event()
         self.gate.set()
         self.entered = Event()
@@ -60,6 +62,11 @@ class FaultyStore(MemoryStore):
     ) -> Sequence[Recorded]:
         self._may_be_read()
         return super().read(after=after, limit=limit, streams=streams)
+
+    def has(self, originator_id: UUID, originator_version: int) -> bool:
+        if self.blind is not None:
+            raise self.blind
+        return super().has(originator_id, originator_version)
 
     def _may_be_read(self) -> None:
         if self.unreadable is not None:

@@ -119,6 +119,16 @@ def test_rows_of_a_foreign_writer_are_never_numbered_over(
     intruder.close()
 
 
+def test_a_conflict_that_cannot_be_looked_up_is_refused(store: FaultyStore, log: StoredLog) -> None:
+    store.before = Taken()
+    store.blind = StoreFailure("no answer")
+    refused = log.submit(event(), account_id=None).exception()
+    assert isinstance(refused, StoreUnavailable)
+    assert "cannot be read: no answer" in str(refused)
+    store.blind = None
+    assert log.submit(event(), account_id=None).result()[0].seq == 1
+
+
 def test_a_conflict_of_a_batch_that_failed_whole_is_told_apart(
     store: FaultyStore, log: StoredLog
 ) -> None:
