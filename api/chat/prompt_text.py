@@ -28,12 +28,22 @@ def prompt_texts(body: JsonObject, tools: ToolForm = "names") -> list[str]:
     texts: list[str] = []
     for message in _objects(body.get("messages")):
         texts.extend(_content(message))
-        for call in _objects(message.get("tool_calls")):
-            texts.extend(_strings(_member(call, "function").get("arguments")))
+        texts.extend(_strings(*(call.get("arguments") for call in _calls(message))))
     if body.get("tool_choice") != "none":
-        for tool in _objects(body.get("tools")):
-            texts.append(_tool(_member(tool, "function"), tools))
+        texts.extend(_tool(function, tools) for function in _functions(body))
     return [text for text in texts if text]
+
+
+def _calls(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    yield _member(message, "function_call")  # OpenAI's form before tools
+    for call in _objects(message.get("tool_calls")):
+        yield _member(call, "function")
+
+
+def _functions(body: JsonObject) -> Iterator[dict[str, Any]]:
+    yield from _objects(body.get("functions"))
+    for tool in _objects(body.get("tools")):
+        yield _member(tool, "function")
 
 
 def _content(message: Mapping[str, Any]) -> Iterator[str]:

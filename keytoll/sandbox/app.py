@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from itertools import islice
 from typing import Any, Final
 
 from domain.clock import Clock
@@ -98,7 +99,7 @@ class _Sandbox:
         body = self._envelope(ask, call, "chat.completion") | {"choices": choices}
         if ask.behaviour != "silent":
             body["usage"] = _usage(call)
-        data = json.dumps(body, ensure_ascii=False).encode()
+        data = _json(body)
         if ask.behaviour == "cut":
             self._ledger.end(call, "cut")
             await peer.start(200, "application/json", length=len(data), call_id=call.id)
@@ -126,9 +127,8 @@ class _Sandbox:
 
     async def _stream_deltas(self, ask: Ask, call: Served, peer: _Peer) -> bool:
         """Send what the model says, all of it or half; False when the peer left before the end."""
-        deltas = list(_deltas(ask, call))
-        if ask.behaviour == "cut":
-            deltas = deltas[: 1 + max(1, len(ask.answer.words) // 2)]
+        half = 1 + max(1, len(ask.answer.words) // 2)
+        deltas = islice(_deltas(ask, call), half if ask.behaviour == "cut" else None)
         for number, delta in enumerate(deltas):
             pause_s = self._word_pause_s if ask.behaviour == "slow" and number else 0
             if await peer.gone(pause_s):
@@ -226,8 +226,7 @@ class _Peer:
 
     async def send_event(self, data: object) -> None:
         """One server-sent event."""
-        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-        body = f"data: {text}\n\n".encode()
+        body = b"data: " + _json(data) + b"\n\n"
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def send_last(self, data: bytes) -> None:
@@ -236,7 +235,7 @@ class _Peer:
 
     async def json(self, status: int, body: object) -> None:
         """A whole answer."""
-        data = json.dumps(body, ensure_ascii=False).encode()
+        data = _json(body)
         await self.start(status, "application/json", length=len(data))
         await self.send_last(data)
 
@@ -248,6 +247,11 @@ class _Peer:
             self._cut()
             await self._left.wait()
         raise ConnectionCut
+
+
+def _json(value: object) -> bytes:
+    # Half of a surrogate pair is valid in JSON's escapes and has no UTF-8.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def _authorization(scope: Scope) -> str:

@@ -252,6 +252,21 @@ async def test_a_bad_body_is_400(sandbox: SandboxServer, body: bytes) -> None:
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
+@pytest.mark.parametrize("stream", [b"true", b"false"])
+async def test_half_a_surrogate_pair_is_answered(sandbox: SandboxServer, stream: bytes) -> None:
+    body = (
+        rb'{"model": "echo", "stream": %s, "messages": [{"role": "user", "content": "a \ud800"}]}'
+    )
+    async with httpx.AsyncClient() as http:
+        answer = await http.post(
+            f"{sandbox.base_url}/chat/completions",
+            content=body % stream,
+            headers={"authorization": "Bearer k"},
+        )
+    assert answer.status_code == 200
+    assert '"content":"a' in answer.text
+
+
 async def test_models_lists_all(client: AsyncOpenAI) -> None:
     ids = [model.id async for model in client.models.list()]
     assert ids == [

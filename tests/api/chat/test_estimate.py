@@ -230,6 +230,13 @@ def test_a_tool_is_counted_in_the_form_the_model_sees(form: ToolForm, text: str)
     assert prompt_texts({"tools": [TOOL]}, form) == [text]
 
 
+def test_functions_in_the_old_form_count_too() -> None:
+    call = {"role": "assistant", "function_call": {"name": "f", "arguments": '{"y":2}'}}
+    body = {"messages": [call], "functions": [TOOL["function"]]}
+    assert prompt_texts(body)[0] == '{"y":2}'
+    assert prompt_texts(body)[1:] == prompt_texts({"tools": [TOOL]})
+
+
 def test_tools_that_may_not_be_called_are_not_counted() -> None:
     assert prompt_texts({"tools": [TOOL], "tool_choice": "none"}, "json") == []
 
