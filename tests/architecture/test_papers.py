@@ -95,3 +95,19 @@ def test_every_metric_is_in_the_manual() -> None:
 
 def server_text() -> str:
     return "".join(source.text for source in sources("keytoll"))
+
+
+def test_every_link_leads_somewhere() -> None:
+    dead = []
+    for name in tracked():
+        if not name.endswith((".md", ".py", ".toml")):
+            continue
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for number in re.findall(r"docs/decisions/(\d{4})", text):
+            if not list((ROOT / "docs/decisions").glob(f"{number}-*.md")):
+                dead.append(f"{name}:1: there is no decision {number}")
+        if name.endswith(".md"):
+            for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+                if not ((ROOT / name).parent / target).exists():
+                    dead.append(f"{name}:1: the link {target} is dead")
+    assert not dead, "\n".join(dead)
