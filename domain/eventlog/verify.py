@@ -153,7 +153,7 @@ class _Requests:
 
     def damaged(self, hex_id: object) -> None:
         """An event of this stream cannot be read; that is said once, not for its pair too."""
-        self._damaged.add(_dashed(hex_id))
+        self._damaged.add(str(hex_id))
 
     def see(self, fields: JsonObject) -> None:
         request, version, topic = (
@@ -162,7 +162,7 @@ class _Requests:
             fields["topic"],
         )
         wrong = self._wrong(request, version, topic)
-        if wrong is not None and request not in self._damaged:
+        if wrong is not None and request.replace("-", "") not in self._damaged:
             self._findings.add(
                 "wrong-pair", fields["store_id"], fields["seq"], f"request {request}: {wrong}"
             )
@@ -186,8 +186,7 @@ class _Requests:
     def compare_with(self, held: Iterable[str]) -> None:
         """Raise a finding unless the store holds those requests for open that are."""
         actual = {request.replace("-", "") for request in self.open}
-        unknown = {request.replace("-", "") for request in self._damaged}
-        for request in sorted((actual ^ set(held)) - unknown):
+        for request in sorted((actual ^ set(held)) - self._damaged):
             state = "open" if request in actual else "settled"
             message = f"request {request} is {state}, the store says otherwise"
             self._findings.add("wrong-open-requests", "", None, message)
@@ -284,11 +283,11 @@ class _StoreCheck:
     def _contents(self, seq: int, fields: JsonObject, raw: RawLine) -> None:
         """The line is where it says that it is, says when, and can be read as an event."""
         originator, version = fields["originator_id"], fields["originator_version"]
-        if (fields["store_id"], fields["seq"], version, originator) != (
+        if (fields["store_id"], fields["seq"], version, originator.replace("-", "")) != (
             self._store_id,
             seq,
             raw.originator_version,
-            _dashed(raw.originator_id),
+            raw.originator_id,
         ):
             said = f"{fields['store_id']}:{fields['seq']}"
             self._add("misplaced", seq, f"the line at seq {seq} says that it is {said}")
@@ -348,10 +347,3 @@ class _StoreCheck:
 
 def _due(checkpoints: Sequence[Checkpoint]) -> Iterator[Checkpoint]:
     return iter(sorted(checkpoints, key=lambda checkpoint: (checkpoint.size, checkpoint.seq)))
-
-
-def _dashed(hex_id: object) -> str:
-    """32 hex digits as UUID text; anything else as no UUID at all."""
-    if not isinstance(hex_id, str) or len(hex_id) != 32:
-        return "?"
-    return f"{hex_id[:8]}-{hex_id[8:12]}-{hex_id[12:16]}-{hex_id[16:20]}-{hex_id[20:]}"

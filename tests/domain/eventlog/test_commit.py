@@ -45,7 +45,7 @@ def hold(store: FaultyStore, log: StoredLog) -> Future[tuple[Recorded, ...]]:
     """Submit one event and return once the writer stands before the closed gate with it."""
     store.hold()
     future = log.submit(event(), account_id=None)
-    assert store.entered.wait(5)
+    assert store.entered.wait(60)
     return future
 
 
@@ -186,9 +186,9 @@ def test_a_writer_that_meets_a_bug_stops_and_says_so(store: FaultyStore, log: St
     store.before = RuntimeError("a bug")
     store.gate.set()
     for future in (first, *others):
-        assert isinstance(future.exception(timeout=5), StoreUnavailable)
+        assert isinstance(future.exception(timeout=60), StoreUnavailable)
     late = log.submit(event(), account_id=None)
-    assert isinstance(late.exception(timeout=5), StoreUnavailable)
+    assert isinstance(late.exception(timeout=60), StoreUnavailable)
     assert log.head() == 0
 
 
