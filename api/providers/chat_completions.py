@@ -28,7 +28,8 @@ from api.providers.port import (
 )
 from api.providers.sse import SseDecoder, SseEvent
 from api.providers.texts import chat_prompt_text, chat_received_text
-from api.providers.verbatim import raw_text, without
+from api.providers.usage import keep_raw, told_word
+from api.providers.verbatim import without
 
 NAME: Final = "openai.chat"
 _DONE: Final = b"[DONE]"
@@ -113,7 +114,6 @@ class _Report:
         self._usage_from = b""
         self._usage_final = False
         self.finished: set[int] = set()
-        self.context: RawObject = {}
         self.outcome = Outcome()
 
     @property
@@ -129,14 +129,10 @@ class _Report:
             self._usage_from = data
             # Some repeat a growing count on every chunk: only what comes at the end is final.
             self._usage_final = self.all_finished or not found.get("choices")
-        model = found.get("model")
-        if model and isinstance(model, str):
-            outcome.model = model
-        identity = found.get("id")
-        if identity and isinstance(identity, str):
-            outcome.upstream_id = identity
-        tier = found.get("service_tier")
-        if tier and isinstance(tier, str):
+        outcome.model = told_word(found.get("model")) or outcome.model
+        outcome.upstream_id = told_word(found.get("id")) or outcome.upstream_id
+        tier = told_word(found.get("service_tier"))
+        if tier is not None:
             outcome.context["service_tier"] = tier
 
     def settle(self) -> None:
@@ -149,10 +145,7 @@ class _Report:
             outcome.model or self._call.model,
             excludes_reasoning=self._options.excludes_reasoning,
         )
-        text, verbatim = raw_text(self._usage_from, self._usage, "usage")
-        if not verbatim:
-            found.note("usage_not_verbatim")
-        outcome.usage_raw = [text]
+        outcome.usage_raw = keep_raw(found, self._usage_from, self._usage, "usage")
         outcome.usage, outcome.provenance = found.usage, found.provenance
         outcome.anomalies = found.anomalies
         outcome.complete_usage = found.final and (self._usage_final or outcome.ended)

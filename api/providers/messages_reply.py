@@ -12,7 +12,7 @@ from api.providers.failures import classify_inside, unreadable
 from api.providers.messages_request import JSON_TOOL
 from api.providers.messages_usage import merged_usage, normalise_messages_usage, openai_usage
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, RawObject
-from api.providers.verbatim import raw_text
+from api.providers.usage import keep_raw, told_word
 
 _FINISH: Final = {
     "end_turn": "stop",
@@ -60,9 +60,10 @@ class BodyReader:
             return outcome
         content = found.get("content")
         message, outcome.generated = _message(content, unwrap_json=self._unwrap_json)
-        identity, model = found.get("id"), found.get("model")
-        outcome.upstream_id = identity if isinstance(identity, str) else None
-        outcome.model = model if isinstance(model, str) and model else None
+        outcome.upstream_id, outcome.model = (
+            told_word(found.get("id")),
+            told_word(found.get("model")),
+        )
         settle(outcome, self._call, [(found.get("usage"), data, ("usage",))])
         reason = finish_reason(found.get("stop_reason"), unwrap_json=self._unwrap_json)
         outcome.finish_reason = reason
@@ -145,20 +146,16 @@ def settle(
     if not usages:
         return
     raw: RawObject = {}
-    outcome.usage_raw = []
-    verbatim = True
-    for usage, data, path in usages:
+    for usage, _, _ in usages:
         raw = merged_usage(raw, usage)
-        text, exact = raw_text(data, usage, *path)
-        outcome.usage_raw.append(text)
-        verbatim = verbatim and exact
     if not output_told:
         # What a stream says at its start about the output is a placeholder.
         raw.pop("output_tokens", None)
         raw.pop("output_tokens_details", None)
     found = normalise_messages_usage(raw, outcome.model or call.model)
-    if not verbatim:
-        found.note("usage_not_verbatim")
+    outcome.usage_raw = [
+        text for usage, data, path in usages for text in keep_raw(found, data, usage, *path)
+    ]
     outcome.usage, outcome.provenance = found.usage, found.provenance
     outcome.context, outcome.parts = found.context, found.parts
     outcome.anomalies, outcome.complete_usage = found.anomalies, found.final

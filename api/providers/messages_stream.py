@@ -23,6 +23,7 @@ from api.providers.messages_request import JSON_TOOL
 from api.providers.messages_usage import openai_usage
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, ProviderFailure, RawObject
 from api.providers.sse import SseDecoder, SseEvent
+from api.providers.usage import told_word
 
 
 class StreamReader:
@@ -42,6 +43,7 @@ class StreamReader:
         self._said: list[str] = []
         self._stop_reason: str | None = None
         self._refusal: str | None = None
+        self._finish_given = False
         self._done = False
         self._any_bytes = False
         self._tail: list[Chunk] = []
@@ -72,7 +74,7 @@ class StreamReader:
         self._settle()
         tail = list(self._tail)
         if not self._done and self._stop_reason is not None and outcome.failure is None:
-            tail += self._closing()
+            tail += self._usage_chunk()
         outcome.tail = tuple(tail)
         if outcome.failure is None and not self._head and self._any_bytes:
             outcome.failure = unreadable("The provider's answer is not an event stream.")
@@ -102,9 +104,8 @@ class StreamReader:
         if not isinstance(message, dict) or self._head:
             return
         outcome = self._outcome
-        identity, model = message.get("id"), message.get("model")
-        outcome.upstream_id = identity if isinstance(identity, str) else None
-        outcome.model = model if isinstance(model, str) and model else None
+        outcome.upstream_id = told_word(message.get("id"))
+        outcome.model = told_word(message.get("model"))
         self._head = _envelope(
             {
                 "id": outcome.upstream_id or "",
@@ -174,6 +175,7 @@ class StreamReader:
         if isinstance(delta, dict) and isinstance(delta.get("stop_reason"), str):
             self._stop_reason = delta["stop_reason"]
             self._refusal = refusal_of(delta)
+            self._finish(chunks)
         usage = found.get("usage")
         if isinstance(usage, dict):
             # The counts grow from one report to the next: the last one holds them all.
@@ -184,20 +186,27 @@ class StreamReader:
     def _message_stop(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
         self._done = True
         self._settle()
-        if self._head:
-            chunks.extend(self._closing())
+        self._finish(chunks)
+        chunks.extend(self._usage_chunk())
 
-    def _closing(self) -> list[Chunk]:
+    def _finish(self, chunks: list[Chunk]) -> None:
+        """The last chunk with choices, once."""
+        if self._finish_given or not self._head:
+            return
+        self._finish_given = True
         reason = finish_reason(self._stop_reason, unwrap_json=self._unwrap_json)
-        refusal = self._refusal if reason == "content_filter" else None
-        delta = {"refusal": refusal} if refusal else {}
-        chunks = [Chunk(self._chunk(delta, reason), True, True)]
-        if self._outcome.complete_usage:
-            # The part before the choices is the same in every chunk.
-            head = self._head[: -len(_CHOICES)]
-            usage = orjson.dumps(openai_usage(self._outcome.usage))
-            chunks.append(Chunk(head + b',"choices":[],"usage":' + usage + b"}", False, True))
-        return chunks
+        delta = {}
+        if reason == "content_filter" and self._refusal:
+            delta["refusal"] = self._refusal
+        chunks.append(Chunk(self._chunk(delta, reason), True, True))
+
+    def _usage_chunk(self) -> list[Chunk]:
+        if not self._head or not self._outcome.complete_usage:
+            return []
+        # The part before the choices is the same in every chunk.
+        head = self._head[: -len(_CHOICES)]
+        usage = orjson.dumps(openai_usage(self._outcome.usage))
+        return [Chunk(head + b',"choices":[],"usage":' + usage + b"}", False, True)]
 
     def _settle(self) -> None:
         outcome = self._outcome

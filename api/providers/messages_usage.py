@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from api.providers.port import RawObject
-from api.providers.usage import Normalised, section
+from api.providers.usage import Normalised, section, told_word
 from domain.events.base import JsonObject
 
 _OF_THE_MODEL: Final = frozenset({"message", "compaction"})
 """Iterations at the price of the call's own model; the others name theirs."""
+ITERATIONS_MAX: Final = 1000
 _COMPARED: Final = ("input_tokens", "output_tokens", "cached_input_tokens")
 
 
@@ -124,14 +125,16 @@ def _context(found: Normalised, raw: Mapping[str, Any]) -> None:
 
 
 def _word(raw: Mapping[str, Any], name: str) -> str | None:
-    value = raw.get(name)
-    return value[:40] if isinstance(value, str) and value else None
+    return told_word(raw.get(name))
 
 
 def _iterations(found: Normalised, raw: Mapping[str, Any], model: str | None) -> None:
     """Several models, or iterations that the top level leaves out, are billed one by one."""
     iterations = raw.get("iterations")
     if not isinstance(iterations, list) or "input_tokens" not in found.usage:
+        return
+    if len(iterations) > ITERATIONS_MAX:
+        found.note("too_many_iterations")
         return
     grouped: dict[str | None, dict[str, int]] = {}
     for iteration in iterations:

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
+from api.providers.verbatim import raw_text
 from domain.events.base import JsonObject
 from domain.usage import COUNT_MAX
+
+RAW_CHARS_MAX: Final = 64 * 1024
+WORD_CHARS_MAX: Final = 200
+"""No provider's id, model or tier is longer; an event must not grow at somebody's whim."""
 
 
 @dataclass(slots=True)
@@ -49,6 +54,22 @@ class Normalised:
             self.note(f"not_a_count:{name}")
             return None
         return value
+
+
+def told_word(value: Any) -> str | None:
+    """A short text of a provider's that names something; None if it is not one."""
+    return value[:WORD_CHARS_MAX] if isinstance(value, str) and value else None
+
+
+def keep_raw(found: Normalised, data: bytes, value: Any, *path: str) -> list[str]:
+    """The usage object as it was written, for the record; nothing if it is absurdly long."""
+    text, verbatim = raw_text(data, value, *path)
+    if not verbatim:
+        found.note("usage_not_verbatim")
+    if len(text) > RAW_CHARS_MAX:
+        found.note("usage_raw_too_long")
+        return []
+    return [text]
 
 
 def section(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
