@@ -24,6 +24,9 @@ _FINISH: Final = {
     # Only server tools pause, and those are not offered: the turn is cut short.
     "pause_turn": "length",
 }
+START_USAGE: Final = ("message", "usage")
+"""Where the first report of a stream stands."""
+_OUTPUT: Final = ("output_tokens", "output_tokens_details")
 _FORMAT: Final = "anthropic-claude-v1"
 
 
@@ -138,20 +141,18 @@ def settle(
     outcome: Outcome,
     call: ChatCall,
     reports: Sequence[tuple[Any, bytes, tuple[str, ...]]],
-    *,
-    output_told: bool = True,
 ) -> None:
     """Usage out of the reports, in the order in which they came."""
     usages = [report for report in reports if isinstance(report[0], dict)]
     if not usages:
         return
     raw: RawObject = {}
-    for usage, _, _ in usages:
-        raw = merged_usage(raw, usage)
-    if not output_told:
-        # What a stream says at its start about the output is a placeholder.
-        raw.pop("output_tokens", None)
-        raw.pop("output_tokens_details", None)
+    for usage, _, path in usages:
+        told = usage
+        if path == START_USAGE:
+            # What a stream says at its start about the output is a placeholder.
+            told = {name: value for name, value in usage.items() if name not in _OUTPUT}
+        raw = merged_usage(raw, told)
     found = normalise_messages_usage(raw, outcome.model or call.model)
     outcome.usage_raw = [
         text for usage, data, path in usages for text in keep_raw(found, data, usage, *path)

@@ -9,6 +9,7 @@ import orjson
 
 from api.providers.failures import classify_inside, unreadable
 from api.providers.messages_reply import (
+    START_USAGE,
     block_index,
     created,
     finish_reason,
@@ -37,7 +38,6 @@ class StreamReader:
         self._outcome = Outcome()
         self._head = b""
         self._reports: list[tuple[Any, bytes, tuple[str, ...]]] = []
-        self._output_told = False
         self._blocks: dict[int, _Block] = {}
         self._tools = 0
         self._said: list[str] = []
@@ -114,7 +114,7 @@ class StreamReader:
                 "model": outcome.model or self._call.model,
             }
         )
-        self._reports.append((message.get("usage"), data, ("message", "usage")))
+        self._reports.append((message.get("usage"), data, START_USAGE))
         self._emit(chunks, {"role": "assistant", "content": ""})
 
     def _block_start(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
@@ -181,7 +181,6 @@ class StreamReader:
             # The counts grow from one report to the next: the last one holds them all.
             del self._reports[1:]
             self._reports.append((usage, data, ("usage",)))
-            self._output_told = usage.get("output_tokens") is not None
 
     def _message_stop(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
         self._done = True
@@ -210,7 +209,7 @@ class StreamReader:
 
     def _settle(self) -> None:
         outcome = self._outcome
-        settle(outcome, self._call, self._reports, output_told=self._output_told)
+        settle(outcome, self._call, self._reports)
         if self._stop_reason is not None:
             outcome.finish_reason = finish_reason(self._stop_reason, unwrap_json=self._unwrap_json)
         elif not self._done:

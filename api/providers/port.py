@@ -32,7 +32,7 @@ class UnsupportedParameter(DomainError):
 class ChatCall:
     """One chat completion as the client asked for it, in OpenAI's words."""
 
-    body: JsonObject
+    body: JsonObject = field(repr=False)
     """The parsed body without `byok`; `model` is the upstream model. Not to be changed in place."""
     model: str
     stream: bool
@@ -47,8 +47,9 @@ class UpstreamRequest:
     """What goes over the wire."""
 
     url: str
-    headers: dict[str, str]
-    body: bytes
+    headers: dict[str, str] = field(repr=False)
+    """They hold the key, so they never print."""
+    body: bytes = field(repr=False)
     method: str = "POST"
 
 

@@ -24,8 +24,8 @@ _PATTERNS: Final = (
         rf"|nvta_|AIza|AQ\.|ABSK|bedrock-api-key-|AKIA|ASIA|eyJ){_SIGN}{{4,}}"
     ),
     # Masked forms: "abcd****wxyz", "…wxyz", "...wxyz".
-    re.compile(r"()[A-Za-z0-9_\-]*(?:\*{3,}|•{2,})[A-Za-z0-9_\-]*(?:\*+[A-Za-z0-9_\-]*)*"),
-    re.compile(r"()[A-Za-z0-9_\-]*…[A-Za-z0-9]{4}\b"),
+    re.compile(r"()[A-Za-z0-9_\-]{0,64}(?:\*{3,}|•{2,})[A-Za-z0-9_\-]*(?:\*+[A-Za-z0-9_\-]*)*"),
+    re.compile(r"()[A-Za-z0-9_\-]{0,64}…[A-Za-z0-9]{4}\b"),
     re.compile(r"()(?<![A-Za-z0-9)\]])\.{3}[A-Za-z0-9]{4}\b"),
     re.compile(r"()\b(?:org|proj|acct|user|team)[-_](?=[A-Za-z]*\d)[A-Za-z0-9]{6,}"),
     re.compile(r"()\b\d{12}\b"),

@@ -193,6 +193,7 @@ def test_the_key_is_in_a_header_and_nowhere_else(case: Case) -> None:
     assert KEY["apiKey"].encode() not in request.body
     assert sum(KEY["apiKey"] in value for value in request.headers.values()) == 1
     assert all(name == name.lower() for name in request.headers)
+    assert KEY["apiKey"] not in repr(request)
 
 
 def test_the_client_s_body_is_left_alone(case: Case) -> None:
