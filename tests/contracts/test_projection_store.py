@@ -158,7 +158,7 @@ def test_threads_share_the_store(store: ProjectionStore) -> None:
 
 
 def test_settings_are_in_force(store: ProjectionStore) -> None:
-    found = dict(
+    found: dict[str, str] = dict(
         store.query(
             "SELECT name, value FROM system.settings WHERE name IN {names:Array(String)}",
             {"names": list(SETTINGS)},
