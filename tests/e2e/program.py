@@ -43,8 +43,8 @@ class Program:
         self.folder = folder
         self.data = folder / "data"
         self.log_file = folder / "log.jsonl"
-        self._entry = list(entry)
-        self._environment = {
+        self.entry = list(entry)
+        self.environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(REPOSITORY),
             "KEYTOLL_DATA": str(self.data),
@@ -70,7 +70,7 @@ class Program:
         return subprocess.run(
             [sys.executable, "-m", "keytoll", *words],
             cwd=self.folder,
-            env=self._environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=120,
@@ -82,9 +82,9 @@ class Program:
         out = self.folder / "out.txt"
         with out.open("wb") as stdout, self.log_file.open("ab") as stderr:
             process = self._process = subprocess.Popen(
-                [sys.executable, *self._entry, "serve"],
+                [sys.executable, *self.entry, "serve"],
                 cwd=self.folder,
-                env=self._environment,
+                env=self.environment,
                 stdout=stdout,
                 stderr=stderr,
             )

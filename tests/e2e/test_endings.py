@@ -84,7 +84,7 @@ def test_a_reader_who_goes_before_anything_came(open_gate: Opened) -> None:
         for wait in ("head", "first"):
             name = new_name()
             leave(gate, name, wait=wait, provider=provider)
-            time.sleep(0.1)
+            time.sleep(0.3)  # the program learns that its caller has gone
             served = gate.upstream.call(name)
             assert served.state == "running"
             gate.upstream.open_gate(wait)

@@ -224,7 +224,9 @@ class ScriptedUpstream:
         else:
             headers["connection"] = "close"
         writer.write(_head(plan.status, headers))
-        served.head_sent = True
+        with self._changed:
+            served.head_sent = True
+            self._changed.notify_all()
         for piece in plan.pieces:
             if isinstance(piece, bytes):
                 writer.write(_framed(piece) if plan.framing == "chunked" else piece)
