@@ -17,12 +17,14 @@ import orjson
 from domain.clock import instant_text, parse_instant
 from domain.errors import BadValue, DomainError
 from domain.events.base import JsonObject
-from pricing.row import Row, row_of
+from pricing.row import Conditions, Row, row_of
 
 KINDS: Final = ("row", "name", "seen", "deprecated")
 _PRICED_AS: Final = {"openai-responses": "openai", "azure-responses": "azure"}
 """Other dialects of a provider that is priced once."""
 
+FITTING_MAX: Final = 10_000
+"""Answers kept of which rows fit a call; the conditions come from outside, so there is a limit."""
 _FULL_INSTANT: Final = len("2026-11-23T00:00:00.000000Z")
 
 Key = Callable[[str], str]
@@ -30,6 +32,12 @@ Key = Callable[[str], str]
 
 class UnknownBook(DomainError):
     """No book of this hash is in this program: it is newer, or not ours."""
+
+
+def best_first(rows: Iterable[Row], conditions: Conditions) -> tuple[Row, ...]:
+    """The rows whose conditions a call meets: most conditions first, then the latest entry."""
+    met = (row for row in rows if row.conditions.met_by(conditions))
+    return tuple(sorted(met, key=lambda row: (-row.conditions.count, -row.n)))
 
 
 def price_provider(slug: str) -> str:
@@ -148,6 +156,7 @@ class PriceBook:
         self._exact: dict[tuple[str, str], tuple[Row, ...]] = {}
         self._keyed: dict[str, tuple[Row, ...]] = {}
         self._seen: dict[int, datetime | None] = {}
+        self._fitting: dict[tuple[str, str, Conditions], tuple[Row, ...]] = {}
 
     def __repr__(self) -> str:
         return f"PriceBook({self.hash}, rows={self.rows})"
@@ -173,6 +182,16 @@ class PriceBook:
                 return ()
             rows = tuple(row for row in self._entries.parsed(key) if row.n <= self.rows)
             self._exact[key] = rows
+        return rows
+
+    def fitting(self, provider: str, model: str, conditions: Conditions) -> tuple[Row, ...]:
+        """Rows of exactly this id whose conditions are met: most conditions, then latest, first."""
+        key = (provider, model, conditions)
+        rows = self._fitting.get(key)
+        if rows is None:
+            rows = best_first(self.rows_of(provider, model), conditions)
+            if len(self._fitting) < FITTING_MAX:
+                self._fitting[key] = rows
         return rows
 
     def rows_of_key(self, canonical: str) -> tuple[Row, ...]:

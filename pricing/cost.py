@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from domain.money import EXACT, Money
 from domain.usage import Usage
@@ -34,13 +33,12 @@ _FALL_BACKS: Final = {
 _EACH: Final = frozenset({"web_search_calls", "requests"})
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
+class Component(NamedTuple):
     """Part of a cost: so many of a unit, each at a price. `input_tokens` and `output_tokens` are
     here what is in no other unit."""
 
     unit: str
-    count: int
+    quantity: int
     price_name: str
     price: Decimal
     """USD per million tokens, or USD each; before the multiplier of the row."""
@@ -48,8 +46,7 @@ class Component:
     row: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """What a row makes of a usage."""
 
     row: Row

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.money import PROVIDER_COST_PLACES, ZERO, Money
 from domain.usage import Usage, check_usage
-from pricing.book import PriceBook, price_provider
+from pricing.book import PriceBook, best_first, price_provider
 from pricing.cost import Component, Cost, cost_of
 from pricing.paid_version import Candidate, Setting, paid_version
 from pricing.row import Conditions, Row
@@ -50,8 +50,7 @@ class Call:
         return [name for name in (self.served, *self.otherwise) if name]
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """The price that an at-cost figure was taken from."""
 
     rule: str
@@ -61,8 +60,7 @@ class Reference:
     price_rows: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rating:
+class Rating(NamedTuple):
     """What a call costs, and how we know."""
 
     status: Status
@@ -80,14 +78,15 @@ class Rating:
 def rate(call: Call, book: PriceBook, *, reference: Setting) -> Rating:
     """Rate one call. Raises InconsistentUsage; everything else has a status."""
     check_usage(call.usage)
-    model, rows = find_rows(call, book)
+    model, rows = _find_rows(call, book)
     reported = _reported(call)
     if reported is not None:
         named = Reference("reported", call.provider, model, ())
         return Rating("priced", reported, model, named)
-    row = _choose(rows, call.conditions)
+    row = next((row for row in rows or () if row.live(call.at)), None)
     if row is None:
-        why = "no row states this service class" if rows else "no price is known for this model"
+        unknown = rows is None
+        why = "no price is known for this model" if unknown else "no row states this service class"
         return Rating("unrated", None, model, notes=(why,))
     if row.free:
         return _free(call, book, reference, model, row)
@@ -110,41 +109,33 @@ def rate_parts(
     return _sum(whole, rated), rated
 
 
-def find_rows(call: Call, book: PriceBook) -> tuple[str, tuple[Row, ...]]:
-    """The first name that has a row in force, with those rows; else the first name and none."""
+def _find_rows(call: Call, book: PriceBook) -> tuple[str, Sequence[Row] | None]:
+    """The first name that has a row in force, with the rows that fit the call, the best first.
+
+    Without any such name, the first one and None.
+    """
     for model in call.models:
-        exact = tuple(row for row in book.rows_of(call.provider, model) if row.live(call.at))
-        if exact:
-            return model, exact
+        if any(row.live(call.at) for row in book.rows_of(call.provider, model)):
+            return model, book.fitting(call.provider, model, call.conditions)
         canonical = book.canonical(call.provider, model)
-        if canonical is not None:
-            keyed = _of_provider(book, call, canonical)
-            if keyed:
-                return model, keyed
-    return next(iter(call.models), ""), ()
+        keyed = _of_provider(book, call, canonical) if canonical is not None else ()
+        if keyed:
+            return model, best_first(keyed, call.conditions)
+    return next(iter(call.models), ""), None
 
 
-def _of_provider(book: PriceBook, call: Call, canonical: str) -> tuple[Row, ...]:
+def _of_provider(book: PriceBook, call: Call, canonical: str) -> Sequence[Row]:
     """Rows in force of the model that stands for a canonical name at the provider of the call.
 
     Several ids may bear the name (dated snapshots, a free twin): a paid one stands for it before
     a free one, then the shortest id, which is the undated one, then the first by the alphabet.
     """
     owner = price_provider(call.provider)
-    rows = [
-        row for row in book.rows_of_key(canonical) if row.provider == owner and row.live(call.at)
-    ]
-    if not rows:
-        return ()
-    paid = {row.model for row in rows if not row.free} or {row.model for row in rows}
-    model = min(paid, key=lambda name: (len(name), name))
-    return tuple(row for row in rows if row.model == model)
-
-
-def _choose(rows: Sequence[Row], conditions: Conditions) -> Row | None:
-    """Most conditions win, then the latest entry of the book."""
-    matching = (row for row in rows if row.conditions.met_by(conditions))
-    return max(matching, key=lambda row: (row.conditions.count, row.n), default=None)
+    named = book.rows_of_key(canonical)
+    rows = [row for row in named if row.provider == owner and row.live(call.at)]
+    ids = {row.model for row in rows if not row.free} or {row.model for row in rows}
+    stands = min(ids, key=lambda name: (len(name), name), default=None)
+    return [row for row in rows if row.model == stands]
 
 
 def _reported(call: Call) -> Money | None:
@@ -168,7 +159,7 @@ def _listed(call: Call, model: str, cost: Cost) -> Rating:
     unrated = (*_untold(call.usage), *cost.unpriced)
     if not unrated:
         return Rating("priced", cost.total, model, named, cost.components, notes=notes)
-    if not any(component.count for component in cost.components):
+    if not any(component.quantity for component in cost.components):
         return Rating("unrated", None, model, unrated_units=unrated, notes=notes)
     return Rating("unrated_units", cost.total, model, named, cost.components, (), unrated, notes)
 

@@ -104,7 +104,7 @@ def _book(rows: Any, names: Names) -> PriceBook:
 def _component(component: Component) -> JsonObject:
     return {
         "unit": component.unit,
-        "count": component.count,
+        "count": component.quantity,
         "price_name": component.price_name,
         "price": text_of(component.price),
         "amount_usd": str(component.amount),

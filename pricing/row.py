@@ -98,6 +98,8 @@ class Conditions:
     @classmethod
     def of(cls, context: Mapping[str, object]) -> Conditions:
         """Read a context as recorded. Never raises: a value that makes no sense matches no row."""
+        if not context:
+            return STANDARD
         return cls(
             service_tier=_tier(context.get("service_tier")),
             batch=bool(context.get("batch")),

@@ -76,13 +76,13 @@ def test_the_units_of_a_call_cost_what_they_cost_alone(
     rating = rated(book, usage)
     alone = Fraction(0)
     for part in rating.components:
-        single = {part.unit: part.count}
+        single = {part.unit: part.quantity}
         if part.unit in {"cached_input_tokens", "cached_audio_tokens"}:
-            single = {"cached_input_tokens": part.count, "input_tokens": part.count, **single}
+            single = {"cached_input_tokens": part.quantity, "input_tokens": part.quantity, **single}
         elif part.unit.startswith(("cache_write", "input_")):
-            single["input_tokens"] = part.count
+            single["input_tokens"] = part.quantity
         elif part.unit.startswith(("output_", "reasoning")):
-            single["output_tokens"] = part.count
+            single["output_tokens"] = part.quantity
         else:
             single["input_tokens"] = 0
         alone += cost(book, single)
