@@ -63,6 +63,20 @@ def test_an_earlier_book_does_not_know_what_came_later() -> None:
     assert after.models("p") == ("old",)
 
 
+def test_a_mark_and_a_model_count_from_their_very_entry_on() -> None:
+    (first,) = whole().prefix(1).rows_of("p", "old")
+    for rows, seen in ((2, "2026-01-01"), (3, "2026-02-01")):
+        found = whole().prefix(rows).last_seen(first)
+        assert found is not None
+        assert found.date().isoformat() == seen
+    assert not whole().prefix(5).deprecated(first, NOON)
+    assert whole().prefix(6).deprecated(first, NOON)
+    assert whole().prefix(1).models("p") == ("old",)
+    assert whole().prefix(4).canonical("p", "older") == "old"
+    assert whole().prefix(5).canonical("p", "older") == "new"
+    assert whole().prefix(1).canonical("p", "older") is None
+
+
 def test_an_unknown_book_is_refused() -> None:
     with pytest.raises(UnknownBook):
         whole().open_book("sha256:" + "0" * 64)
@@ -105,6 +119,12 @@ def test_the_newest_entry_is_the_latest_instant_however_it_is_written() -> None:
     newest = book_of(entries).newest
     assert newest is not None
     assert newest.isoformat() == "2026-11-22T23:30:00+00:00"
+
+
+def test_a_row_may_have_no_prices_at_all() -> None:
+    (found,) = book({"provider": "p", "model": "m"}).rows_of("p", "m")
+    assert found.free
+    assert found.prices == {}
 
 
 def test_entries_are_numbered_from_one(tmp_path: Path) -> None:
