@@ -35,8 +35,8 @@ SETTINGS fsync_after_insert = 1
 _STATES: Final = ("building", "in_force", "retired", "dropped")
 
 
-class SchemaTooNew(UnsafeSetup):
-    """The tables were made by a newer program, or a migration was changed after it ran."""
+class SchemaDiffers(UnsafeSetup):
+    """The tables were made by another program: newer, or with another text of a migration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,11 @@ def migrations(folder: Path = SCHEMA) -> Sequence[Migration]:
 
 
 def prepare(store: ProjectionStore) -> None:
-    """Make the tables of the generation in force, the first one if need be, and use it."""
+    """Make the tables of the generation in force, the first one if need be, and use it.
+
+    Tables that another program's schema made are not touched but replaced by empty ones: the log
+    fills them again.
+    """
     store.command(f"CREATE DATABASE IF NOT EXISTS {CONTROL}")
     store.command(_CONTROL_TABLE)
     generations = _generations(store)
@@ -78,12 +82,16 @@ def prepare(store: ProjectionStore) -> None:
         # A rebuild that died, or a generation that was replaced and may be let go of now.
         if number != generation and state != "dropped":
             drop(store, number)
+    if generation:
+        try:
+            migrate(store.at(database_of(generation)))
+        except SchemaDiffers:
+            generation = 0
     if not generation:
-        generation = max(generations, default=0) + 1
+        generation = next_generation(store)
         create(store, generation)
         record(store, generation, "in_force")
     store.use(database_of(generation))
-    migrate(store)
 
 
 def create(store: ProjectionStore, generation: int) -> ProjectionStore:
@@ -111,16 +119,16 @@ def record(store: ProjectionStore, generation: int, state: str) -> None:
 
 
 def migrate(store: ProjectionStore) -> None:
-    """Run the files that the database has not seen. Raises SchemaTooNew if they do not agree."""
+    """Run the files that the database has not seen. Raises SchemaDiffers if they do not agree."""
     store.command(_MIGRATIONS_TABLE)
     done: dict[int, str] = dict(store.query("SELECT number, sha256 FROM $db.migrations FINAL"))
     known = migrations()
     if len(done) > len(known):
-        raise SchemaTooNew("the projections were made by a newer program: rebuild them, or update")
+        raise SchemaDiffers("the projections were made by a newer program")
     for migration in known:
         if migration.number in done:
             if done[migration.number] != migration.sha256:
-                raise SchemaTooNew(f"{migration.name} was changed after it ran: rebuild")
+                raise SchemaDiffers(f"{migration.name} was another text when it ran")
             continue
         for statement in migration.statements():
             # Repeatable, because the program may die between two statements.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +16,7 @@ from projections.migrate import (
     next_generation,
     record,
 )
-from projections.projector import Projector
+from projections.projector import AnotherLog, Projector, TooManyDeadLetters
 from projections.rows import COUNTS
 from projections.store.port import ProjectionStore
 
@@ -58,6 +59,8 @@ def rebuild(projector: Projector, *, on_progress: Callable[[int], None] | None =
     The projector may be at work meanwhile; it goes on in the new tables. The old ones are dropped
     at the next start, because somebody may still be reading them. Raises RebuildFailed.
     """
+    with suppress(AnotherLog, TooManyDeadLetters):
+        projector.catch_up()
     store = projector.store
     old, new = generation_in_force(store), next_generation(store)
     fresh = projector.sibling(create(store, new))
@@ -95,7 +98,7 @@ def facts(store: ProjectionStore, *, until: int) -> dict[str, tuple[object, ...]
 
 def _compare(old: Projector, new: Projector) -> tuple[str, ...]:
     if old.position < 0:
-        return ("the old tables could not be followed",)
+        return ("the old tables are not of this log",)
     until = min(old.position, new.position)
     before, after = facts(old.store, until=until), facts(new.store, until=until)
     return tuple(

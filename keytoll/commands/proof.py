@@ -105,7 +105,9 @@ def drift(stores: Stores, args: argparse.Namespace, console: Console) -> int:
 
 def rebuild(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     """Make the projections anew from the log, compare, exchange. 1: the old ones differed."""
-    rebuilt = rebuild_tables(stores.projections.open())
+    projector = stores.projections.open()
+    projector.catch_up()
+    rebuilt = rebuild_tables(projector)
     if args.json:
         answer = {"position": rebuilt.position, "differences": list(rebuilt.differences)}
         console.say(orjson.dumps(answer).decode())
@@ -119,10 +121,12 @@ def rebuild(stores: Stores, args: argparse.Namespace, console: Console) -> int:
 def status(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     """Where everything stands."""
     projector = stores.projections.open()
+    if projector.position < 0:
+        projector.start()
     found = health(projector.store, since=BEGINNING)
     stores.register.catch_up()
     closed = [invoice.period.end for invoice in stores.register.all()]
-    head, position = stores.log.head(), max(projector.position, 0)
+    head, position = stores.log.head(), projector.position
     answer = {
         "store_id": stores.log.store_id,
         "events": head,

@@ -10,7 +10,7 @@ import pytest
 from domain.errors import UnsafeSetup
 from projections import migrate
 from projections.drift import drift
-from projections.migrate import SchemaTooNew, generation_in_force, migrations, prepare
+from projections.migrate import generation_in_force, migrations, prepare
 from projections.projector import Projector
 from projections.rebuild import facts, rebuild
 from projections.store.port import ProjectionStore
@@ -115,19 +115,31 @@ def test_a_rebuild_while_events_arrive_loses_none(bare: ProjectionStore) -> None
     assert not drift(log=world.log, store=bare, books=world.books, until=world.event_count())
 
 
-def test_a_changed_or_newer_schema_is_refused(
-    bare: ProjectionStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("how", ["newer", "changed"])
+def test_tables_of_another_schema_are_replaced_and_filled_again(
+    bare: ProjectionStore, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    prepare(bare)
-    known = migrations()
+    world = eventful()
+    start(world, bare)
+    whole = facts(bare, until=world.event_count())
+    known = list(migrations())
+    one = migrate.Migration(len(known) + 1, "0009_more", "SELECT 1")
+    if how == "changed":
+        one = migrate.Migration(1, known[0].name, known[0].text + "\n-- another text")
     with monkeypatch.context() as patched:
-        patched.setattr(migrate, "migrations", lambda: known[:-1])
-        with pytest.raises(SchemaTooNew, match="newer program"):
-            prepare(bare)
-    changed = [*known[:-1], migrate.Migration(known[-1].number, known[-1].name, "SELECT 1")]
-    monkeypatch.setattr(migrate, "migrations", lambda: changed)
-    with pytest.raises(SchemaTooNew, match="changed"):
+        theirs = [*known, one] if how == "newer" else [one, *known[1:]]
+        patched.setattr(migrate, "migrations", lambda: theirs)
         prepare(bare)
+        made_by_them = bare.database
+    prepare(bare)
+    assert bare.database != made_by_them
+    assert projector_of(world, bare).catch_up() == world.event_count()
+    assert facts(bare, until=world.event_count()) == whole
+    prepare(bare)
+    assert databases(bare) == {bare.database}
+
+
+def test_migrations_are_numbered_without_gap(tmp_path: Path) -> None:
     (tmp_path / "0002_x.sql").write_text("")
-    with pytest.raises(UnsafeSetup):
+    with pytest.raises(UnsafeSetup, match="without gap"):
         migrations(tmp_path)
