@@ -170,6 +170,27 @@ def test_an_exact_id_comes_before_the_canonical_name() -> None:
     assert (str(later.at_cost), later.reference and later.reference.model) == ("2.5", "gpt-4o")
 
 
+def test_of_several_ids_of_one_name_a_paid_one_stands_for_it() -> None:
+    ids = book(
+        row(model="x", canonical="gpt-4o", prices={"input": "0", "output": "0"}),
+        row(model="a-dated-one", canonical="gpt-4o", prices={"input": "3", "output": "3"}),
+        row(model="b-dated-one", canonical="gpt-4o", prices={"input": "4", "output": "4"}),
+        row("q", "y", canonical="gpt-4o", prices={"input": "5", "output": "5"}),
+    )
+    rating = rated(ids, USED, model="gpt-4o")
+    assert (rating.status, str(rating.at_cost)) == ("priced", "3")
+    only_free = book(row(model="x", canonical="gpt-4o", prices={}))
+    assert rated(only_free, USED, model="gpt-4o").status == "no_paid_equivalent"
+
+
+def test_an_id_whose_rows_have_all_ended_gives_way_to_its_name() -> None:
+    ended = book(
+        variant("9", effective_to="2026-01-01"),
+        row(model="other", canonical="m", prices={"input": "3", "output": "3"}),
+    )
+    assert str(rated(ended, USED).at_cost) == "3"
+
+
 @pytest.mark.parametrize("slug", ["openai", "openai-responses"])
 def test_a_second_dialect_reads_the_rows_of_its_provider(slug: str) -> None:
     rating = rated(book(row("openai")), USED, provider=slug)
