@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from domain.errors import BadValue, UnsafeSetup
-from pricing.book import Books, PriceBook, UnknownBook, book_of
+from pricing.book import Books, Entries, PriceBook, UnknownBook, book_of
 from pricing.load import shipped_lines
 from tests.pricing.build import NOON, book, row
 
@@ -143,6 +143,12 @@ def test_entries_are_numbered_from_one(tmp_path: Path) -> None:
     (tmp_path / "b" / "q.jsonl").write_bytes(one + b"\n")
     with pytest.raises(UnsafeSetup):
         shipped_lines(tmp_path)
+
+
+@pytest.mark.parametrize("line", [b'{"n":2,"row":{"provider":"p","model":"m"}}', b'{"n":1,"x":{}}'])
+def test_a_line_that_is_not_the_next_entry_is_refused(line: bytes) -> None:
+    with pytest.raises(BadValue):
+        Entries([line])
 
 
 @pytest.mark.parametrize(
