@@ -16,6 +16,7 @@ from domain.clock import Clock
 from domain.directory import Directory
 from domain.errors import UnsafeSetup
 from domain.eventlog.checkpoint import append_checkpoint
+from domain.eventlog.history import history
 from domain.eventlog.port import EventLog
 from domain.eventlog.sqlite import open_sqlite_log
 from domain.events.codec import decode
@@ -44,7 +45,6 @@ EVENTS_FILE: Final = "events.sqlite"
 VAULT_FILE: Final = "vault.sqlite"
 LABELS_FILE: Final = "labels.sqlite"
 PROJECTIONS_FOLDER: Final = "projections"
-BOOKS_MAX: Final = 100_000
 
 _log = structlog.get_logger("keytoll.start")
 
@@ -209,7 +209,7 @@ def _vault(settings: Settings) -> Vault:
 def _books(log: EventLog) -> Books:
     """The shipped books, which must contain every book that was ever published here."""
     books = shipped_books()
-    for recorded in log.read(after=0, limit=BOOKS_MAX, streams={"price-book"}):
+    for recorded in history(log, streams={"price-book"}):
         published = cast(PublishedBook.PriceBookPublished, decode(recorded))
         try:
             books.open(published.hash)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from domain.directory import Directory
 from domain.errors import DomainError
 from domain.eventlog.port import Conflict
 from domain.ids import new_id, public_id
+from domain.labels.port import Labels, default_tags
 
 Scope = Mapping[str, Any]
 _log = structlog.get_logger("keytoll.calls")
@@ -37,6 +39,7 @@ class ChatCompletions:
         access: Access,
         limiter: RateLimiter,
         directory: Directory,
+        labels: Labels,
         router: Router,
         keyed_hash: Callable[[str], str],
         last_used: LastUsed,
@@ -46,6 +49,7 @@ class ChatCompletions:
         self._access = access
         self._limiter = limiter
         self._directory = directory
+        self._labels = labels
         self._router = router
         self._keyed_hash = keyed_hash
         self._last_used = last_used
@@ -77,6 +81,8 @@ class ChatCompletions:
         assert account is not None  # noqa: S101 - the key was issued by it
         raw = await read_body(receive, headers, bytes_max=self._body_bytes_max)
         request = parse_request(raw, headers)
+        if not request.tags and (tags := default_tags(self._labels, caller.account_id)):
+            request = replace(request, tags=tags)
         route = self._router.choose(
             model=request.model,
             slug=request.provider,

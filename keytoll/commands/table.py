@@ -7,7 +7,7 @@ from typing import Final, NoReturn
 
 from domain.errors import BadValue
 from keytoll import PROGRAM
-from keytoll.commands import access, audit, billing, demo, proof, rating, serve
+from keytoll.commands import access, audit, billing, demo, proof, rating, safekeeping, serve
 from keytoll.commands.port import Command
 
 COMMANDS: Final[tuple[Command, ...]] = (
@@ -17,6 +17,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     *billing.COMMANDS,
     *audit.COMMANDS,
     *proof.COMMANDS,
+    *safekeeping.COMMANDS,
     *rating.COMMANDS,
 )
 

@@ -23,7 +23,7 @@ def gate(
     tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedUpstream
 ) -> Iterator[TollGate]:
     """One running program, shared by every test that leaves it running."""
-    opened = _opened(tmp_path_factory.mktemp("gate"), upstream)
+    opened = opened_gate(tmp_path_factory.mktemp("gate"), upstream)
     yield opened
     opened.end()
 
@@ -37,7 +37,7 @@ def open_gate(tmp_path: Path) -> Iterator[Opened]:
         upstream = ScriptedUpstream()
         upstream.__enter__()
         ends.append(upstream.__exit__)
-        gate = _opened(tmp_path, upstream, settings)
+        gate = opened_gate(tmp_path, upstream, settings)
         ends.append(gate.end)
         return gate
 
@@ -46,7 +46,7 @@ def open_gate(tmp_path: Path) -> Iterator[Opened]:
         end()
 
 
-def _opened(
+def opened_gate(
     folder: Path, upstream: ScriptedUpstream, settings: Mapping[str, str] | None = None
 ) -> TollGate:
     program = Program(folder, upstreams=upstream.base_urls(), settings=settings)

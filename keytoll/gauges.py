@@ -1,0 +1,57 @@
+"""What the metrics say about this process, read when they are asked for."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from api.chat.inflight import InFlight
+from api.metrics import Metrics
+from keytoll.wiring import Stores
+from projections.queries.health import Health, health
+from projections.store.port import ProjectionUnavailable
+
+KEPT_S: Final = 5.0
+WINDOW: Final = timedelta(hours=24)
+OF_PROJECTIONS: Final = {
+    "estimate_share": "Share of calls of the last 24 hours whose usage is estimated, 0 to 1.",
+    "unrated": "Calls of the last 24 hours without a price.",
+    "lost": "Calls of the last 24 hours that a crash hid.",
+    "dead_letters": "Events that could not be projected.",
+    "conflicts": "Events that came with a second payload.",
+}
+
+
+class Gauges:
+    """Registers itself with the metrics."""
+
+    def __init__(self, stores: Stores, in_flight: InFlight, metrics: Metrics) -> None:
+        self._stores = stores
+        self._seen: tuple[float, Health] | None = None
+        watch = metrics.watch
+        watch("keytoll_log_events", "Events in the log.", stores.log.head)
+        watch("keytoll_projection_lag_events", "Events not yet projected.", self._lag)
+        watch("keytoll_open_requests", "Calls being served.", lambda: len(in_flight))
+        watch("keytoll_drains", "Answers read on for absent callers.", lambda: in_flight.drains)
+        for name, meaning in OF_PROJECTIONS.items():
+            watch(f"keytoll_{name}", meaning, partial(self._of_projections, name))
+
+    def _lag(self) -> float:
+        try:
+            position = self._stores.projections.projector().position
+        except ProjectionUnavailable:
+            position = 0
+        return self._stores.log.head() - max(position, 0)
+
+    def _of_projections(self, name: str) -> float:
+        """Not a number while the projections are not open: unknown is not zero."""
+        now_s = self._stores.clock.monotonic_s()
+        if self._seen is None or now_s - self._seen[0] > KEPT_S:
+            try:
+                since = self._stores.clock.now() - WINDOW
+                self._seen = (now_s, health(self._stores.projections.store(), since=since))
+            except ProjectionUnavailable:
+                return math.nan
+        return float(getattr(self._seen[1], name))

@@ -1,0 +1,220 @@
+"""Puts the web application together: every route, and what it is given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter
+
+from api.app import Application, create_app
+from api.auth import Access, RateLimiter
+from api.chat.estimate import Estimator
+from api.chat.exchange import Gateway
+from api.chat.inflight import InFlight
+from api.chat.keys import OpenKeys
+from api.chat.routes import ChatCompletions
+from api.chat.routing import Router
+from api.last_used import LastUsed
+from api.metrics import Metrics
+from api.providers.catalogue import PROVIDERS, Provider
+from api.providers.http import Timeouts, Upstream
+from api.providers.probe import KeyProbe
+from api.routes import (
+    accounts,
+    api_keys,
+    audit,
+    health,
+    invoices,
+    models,
+    provider_keys,
+    routing,
+    usage,
+)
+from api.routes.accounts import Accounts
+from api.routes.api_keys import ApiKeys
+from api.routes.audit import Trail
+from api.routes.invoices import InvoiceRoutes
+from api.routes.provider_keys import ProviderKeys
+from api.routes.usage import UsageRoutes
+from domain.credential import Outcome
+from domain.directory import CredentialView
+from keytoll import VERSION
+from keytoll.settings import Settings
+from keytoll.wiring import Stores
+
+REFERENCE: Final = "same-provider-first"
+"""The free-model rule in force (PRICES.md 2)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """What the routes of one server share."""
+
+    stores: Stores
+    upstream: Upstream
+    estimator: Estimator
+    base_urls: Mapping[str, str]
+    in_flight: InFlight
+    metrics: Metrics
+    why_not_ready: Callable[[], str | None]
+
+    def application(self) -> Application:
+        """The application, ready to be served."""
+        stores, settings = self.stores, self.stores.settings
+        access = Access(stores.directory, stores.clock)
+        providers = offered_providers(settings)
+        router = Router(providers)
+        last_used = LastUsed(stores.clock)
+        chat = ChatCompletions(
+            self._gateway(),
+            access=access,
+            limiter=RateLimiter(stores.clock),
+            directory=stores.directory,
+            labels=stores.labels,
+            router=router,
+            keyed_hash=lambda text: stores.vault.keyed_hash("idempotency", text),
+            last_used=last_used,
+            body_bytes_max=settings.body_bytes_max,
+        )
+        return create_app(
+            chat=chat,
+            routers=[
+                health.router(ready=self.why_not_ready, metrics=self.metrics),
+                models.router(
+                    access=access,
+                    directory=stores.directory,
+                    routing=router,
+                    providers=providers,
+                    book=lambda: stores.books.current,
+                    clock=stores.clock,
+                ),
+                *self._owners(access, providers, last_used),
+                *self._readers(access),
+            ],
+            version=VERSION,
+            cors_origins=settings.cors_origins,
+        )
+
+    def _gateway(self) -> Gateway:
+        stores = self.stores
+        return Gateway(
+            log=stores.log,
+            keys=OpenKeys(stores.vault, stores.clock),
+            book=lambda: stores.books.current,
+            estimator=self.estimator,
+            upstream=self.upstream,
+            base_urls=self.base_urls,
+            in_flight=self.in_flight,
+            metrics=self.metrics,
+            remember_key=self._remember_key,
+            clock=stores.clock,
+            epoch=stores.epoch,
+            reference=REFERENCE,
+            drain_s=stores.settings.drain_timeout_s,
+        )
+
+    def _owners(
+        self, access: Access, providers: Mapping[str, Provider], last_used: LastUsed
+    ) -> Iterable[APIRouter]:
+        """What changes something."""
+        stores = self.stores
+        yield provider_keys.router(
+            ProviderKeys(
+                access=access,
+                directory=stores.directory,
+                ledger=stores.ledger,
+                vault=stores.vault,
+                labels=stores.labels,
+                providers=providers,
+                named_hosts=_hosts(stores.settings.upstreams.values()),
+                checker=KeyProbe(self.upstream, self.base_urls),
+                last_used=last_used.of,
+            )
+        )
+        yield api_keys.router(
+            ApiKeys(
+                access=access,
+                directory=stores.directory,
+                ledger=stores.ledger,
+                labels=stores.labels,
+                clock=stores.clock,
+                last_used=last_used.of,
+            )
+        )
+        yield accounts.router(
+            Accounts(
+                access=access,
+                directory=stores.directory,
+                ledger=stores.ledger,
+                labels=stores.labels,
+                clock=stores.clock,
+            )
+        )
+        yield routing.router(
+            access=access,
+            directory=stores.directory,
+            ledger=stores.ledger,
+            slugs=providers.keys(),
+        )
+
+    def _readers(self, access: Access) -> Iterable[APIRouter]:
+        """What only looks."""
+        stores = self.stores
+        yield usage.router(
+            UsageRoutes(
+                access=access,
+                directory=stores.directory,
+                log=stores.log,
+                books=stores.books,
+                projector=stores.projections.projector,
+                clock=stores.clock,
+            )
+        )
+        yield invoices.router(
+            InvoiceRoutes(
+                access=access, invoices=lambda: stores.invoices(stores.projections.projector())
+            )
+        )
+        yield audit.router(access=access, trail=Trail(stores.log, stores.directory, stores.books))
+
+    async def _remember_key(
+        self, credential: CredentialView, outcome: Outcome, reason: str
+    ) -> None:
+        await asyncio.to_thread(
+            self.stores.ledger.check_credential,
+            credential.account_id,
+            credential.credential_id,
+            outcome,
+            reason,
+            secret_version=credential.secret_version,
+        )
+
+
+def offered_providers(settings: Settings) -> dict[str, Provider]:
+    """The rows of the catalogue as this installation offers them."""
+    timeouts = Timeouts(
+        connect_s=settings.connect_timeout_s,
+        first_byte_s=settings.first_byte_timeout_s,
+        idle_s=settings.silence_timeout_s,
+        total_s=settings.answer_timeout_s,
+    )
+    return {
+        slug: replace(row, timeouts=timeouts)
+        for slug, row in PROVIDERS.items()
+        if settings.sandbox or not row.sandbox
+    }
+
+
+def base_urls(settings: Settings, *, sandbox: str | None) -> dict[str, str]:
+    """Slug → what stands before the provider's own path: as set, else as catalogued."""
+    own = {"sandbox": sandbox} if sandbox else {}
+    rows = {slug: row.base_url for slug, row in offered_providers(settings).items()}
+    return {**rows, **own, **settings.upstreams}
+
+
+def _hosts(urls: Iterable[str]) -> frozenset[str]:
+    return frozenset(urlsplit(url).hostname or "" for url in urls)
