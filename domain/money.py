@@ -49,7 +49,7 @@ def decimal_of(text: str, *, places: int, what: str) -> Decimal:
     Raises BadValue for anything else: an exponent, a float, too many digits, a non-number.
     """
     if not isinstance(text, str) or not _PLAIN.fullmatch(text):
-        raise BadValue(f"{what} must be plain decimal text, for example \"0.05\"", param=what)
+        raise BadValue(f'{what} must be plain decimal text, for example "0.05"', param=what)
     value = Decimal(text)
     if -int(value.as_tuple().exponent) > places and EXACT.remainder(
         value, Decimal(1).scaleb(-places)
