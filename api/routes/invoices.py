@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Depends, Query, Response
 
 from api.auth import Access, Caller
+from api.routes.report_schemas import Invoice, InvoiceList
 from api.routes.schemas import ERRORS
 from domain.errors import BadValue
 from domain.events.base import JsonObject
@@ -40,7 +41,7 @@ def router(routes_of: InvoiceRoutes) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/invoices", tags=["invoices"], responses=ERRORS)
     reader = Depends(routes_of.access.allow(*READERS))
 
-    @routes.get("")
+    @routes.get("", response_model=None, responses={200: {"model": InvoiceList}})
     def invoices(
         caller: Annotated[Caller, reader],
         account: _Text = None,
@@ -55,7 +56,7 @@ def router(routes_of: InvoiceRoutes) -> APIRouter:
         found = routes_of.invoices().list(account_id=whose, period=within, limit=limit)
         return {"invoices": list(found)}
 
-    @routes.get("/draft")
+    @routes.get("/draft", response_model=None, responses={200: {"model": InvoiceList}})
     def draft(
         caller: Annotated[Caller, reader],
         period: Annotated[str, Query(max_length=100)],
@@ -66,7 +67,7 @@ def router(routes_of: InvoiceRoutes) -> APIRouter:
         whose = routes_of.account(caller, account)
         return {"invoices": list(routes_of.invoices().drafts(asked, account_id=whose))}
 
-    @routes.get("/{invoice_id}", responses={200: {"content": {"text/csv": {}}}})
+    @routes.get("/{invoice_id}", responses={200: {"model": Invoice, "content": {"text/csv": {}}}})
     def invoice(
         invoice_id: str,
         caller: Annotated[Caller, reader],

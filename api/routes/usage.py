@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from api.auth import Access, Caller
 from api.errors import ApiError
+from api.routes.report_schemas import Receipt, RequestList, UsageReport
 from api.routes.schemas import ERRORS
 from domain.clock import Clock, parse_instant
 from domain.directory import Directory
@@ -100,7 +101,7 @@ def router(usage: UsageRoutes) -> APIRouter:
     reader = Depends(usage.access.allow(*READERS))
     anybody = Depends(usage.access.allow("caller", "auditor", *READERS))
 
-    @routes.get("", responses={200: {"content": {"text/csv": {}}}})
+    @routes.get("", responses={200: {"model": UsageReport, "content": {"text/csv": {}}}})
     def report(
         *,
         caller: Annotated[Caller, reader],
@@ -125,7 +126,7 @@ def router(usage: UsageRoutes) -> APIRouter:
             return Response(usage_csv(answer), media_type="text/csv; charset=utf-8")
         return Response(json_bytes(answer), media_type="application/json")
 
-    @routes.get("/requests")
+    @routes.get("/requests", response_model=None, responses={200: {"model": RequestList}})
     def requests(
         *,
         caller: Annotated[Caller, reader],
@@ -148,7 +149,7 @@ def router(usage: UsageRoutes) -> APIRouter:
         projector = usage.projector()
         return request_list(projector.store, question, as_of=usage.as_of(projector))
 
-    @routes.get("/requests/{request_id}")
+    @routes.get("/requests/{request_id}", response_model=None, responses={200: {"model": Receipt}})
     def request(request_id: str, caller: Annotated[Caller, anybody]) -> JsonObject:
         """The receipt of one call and its events, from the log: there as soon as it ended."""
         return usage.request(caller, request_id)

@@ -11,10 +11,12 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from api.auth import Access
 from api.errors import install_error_handlers
 from api.routes import invoices, usage
+from api.routes.report_schemas import Invoice, InvoiceList, Receipt, RequestList, UsageReport
 from domain.directory import Directory
 from domain.ids import parse_id, public_id
 from domain.installation import open_installation
@@ -320,3 +322,30 @@ async def test_an_invoice_of_somebody_else_is_not_there(reports: Reports) -> Non
     )
     overlapping = "/api/v1/invoices/draft?period=2026-11-01/2026-11-15"
     assert (await reports.refusal("owner", overlapping))[:2] == (409, "conflict")
+
+
+async def test_answers_are_what_openapi_says(reports: Reports) -> None:
+    """Each field of an answer is described, and each described field is there."""
+    world = reports.world
+    world.call(reports.account, model="new-x")
+    request = world.call(reports.account)
+    world.failed(world.routed(reports.account), reports.account)
+    reports.projector.catch_up()
+    draft = await reports.json("owner", "/api/v1/invoices/draft?period=2026-11")
+    reports.close_november()
+    usage_path = f"/api/v1/usage?{NOVEMBER}&group_by=status"
+    receipt_path = f"/api/v1/usage/requests/{public_id('req', request)}"
+    listed = await reports.json("owner", "/api/v1/invoices")
+    answers: list[tuple[type[BaseModel], Any]] = [
+        (UsageReport, await reports.json("owner", usage_path)),
+        (RequestList, await reports.json("owner", f"/api/v1/usage/requests?{NOVEMBER}")),
+        (Receipt, await reports.json("owner", receipt_path)),
+        (InvoiceList, draft),
+        (InvoiceList, listed),
+        (Invoice, await reports.json("owner", f"/api/v1/invoices/{listed['invoices'][0]['id']}")),
+    ]
+    described = reports.app.openapi()["components"]["schemas"]
+    for model, answer in answers:
+        assert model.__name__ in described
+        read = model.model_validate(answer, strict=True)
+        assert read.model_dump(by_alias=True, exclude_unset=True) == answer
