@@ -16,6 +16,8 @@ from api.errors import install_error_handlers
 from api.limits import BodyLimit
 from api.request_id import RequestIds
 
+Routes = APIRouter
+"""What each file under routes/ makes."""
 CHAT_PATHS = ("/api/v1/chat/completions", "/v1/chat/completions")
 
 

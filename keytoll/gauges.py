@@ -16,11 +16,11 @@ from projections.store.port import ProjectionUnavailable
 KEPT_S: Final = 5.0
 WINDOW: Final = timedelta(hours=24)
 OF_PROJECTIONS: Final = {
-    "estimate_share": "Share of calls of the last 24 hours whose usage is estimated, 0 to 1.",
-    "unrated": "Calls of the last 24 hours without a price.",
-    "lost": "Calls of the last 24 hours that a crash hid.",
-    "dead_letters": "Events that could not be projected.",
-    "conflicts": "Events that came with a second payload.",
+    "keytoll_estimate_share": "Share of calls of the last 24 hours whose usage is estimated, 0 to 1.",
+    "keytoll_unrated": "Calls of the last 24 hours without a price.",
+    "keytoll_lost": "Calls of the last 24 hours that a crash hid.",
+    "keytoll_dead_letters": "Events that could not be projected.",
+    "keytoll_conflicts": "Events that came with a second payload.",
 }
 
 
@@ -36,7 +36,7 @@ class Gauges:
         watch("keytoll_open_requests", "Calls being served.", lambda: len(in_flight))
         watch("keytoll_drains", "Answers read on for absent callers.", lambda: in_flight.drains)
         for name, meaning in OF_PROJECTIONS.items():
-            watch(f"keytoll_{name}", meaning, partial(self._of_projections, name))
+            watch(name, meaning, partial(self._of_projections, name.removeprefix("keytoll_")))
 
     def _lag(self) -> float:
         try:

@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter
-
-from api.app import Application, create_app
+from api.app import Application, Routes, create_app
 from api.auth import Access, RateLimiter
 from api.chat.estimate import Estimator
 from api.chat.exchange import Gateway
@@ -119,7 +117,7 @@ class Site:
 
     def _owners(
         self, access: Access, providers: Mapping[str, Provider], last_used: LastUsed
-    ) -> Iterable[APIRouter]:
+    ) -> Iterable[Routes]:
         """What changes something."""
         stores = self.stores
         yield provider_keys.router(
@@ -161,7 +159,7 @@ class Site:
             slugs=providers.keys(),
         )
 
-    def _readers(self, access: Access) -> Iterable[APIRouter]:
+    def _readers(self, access: Access) -> Iterable[Routes]:
         """What only looks."""
         stores = self.stores
         yield usage.router(
