@@ -16,7 +16,7 @@ from projections.store.port import ProjectionUnavailable
 KEPT_S: Final = 5.0
 WINDOW: Final = timedelta(hours=24)
 OF_PROJECTIONS: Final = {
-    "keytoll_estimate_share": "Share of calls of the last 24 hours whose usage is estimated, 0 to 1.",
+    "keytoll_estimate_share": "Share of the last 24 hours' calls whose usage is estimated.",
     "keytoll_unrated": "Calls of the last 24 hours without a price.",
     "keytoll_lost": "Calls of the last 24 hours that a crash hid.",
     "keytoll_dead_letters": "Events that could not be projected.",
