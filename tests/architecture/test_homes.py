@@ -15,7 +15,7 @@ DRIVERS: Final[dict[str, tuple[str, ...]]] = {
     "cryptography": ("domain/vault/envelope.py",),
     "eventsourcing": ("domain/",),
     "eventsourcing.sqlite": ("domain/eventlog/sqlite.py",),
-    "fastapi": ("api/", "keytoll/site.py"),
+    "fastapi": ("api/",),
     "httpx": ("api/providers/http.py",),
     "httpx_aiohttp": ("api/providers/http.py",),
     "prometheus_client": ("api/metrics.py",),
