@@ -127,6 +127,21 @@ def test_a_row_may_have_no_prices_at_all() -> None:
     assert found.prices == {}
 
 
+def test_a_model_that_is_renamed_keeps_its_old_rows_under_the_old_name() -> None:
+    renamed = book_of([row(id="a", canonical="old"), row(id="b", canonical="new")])
+    assert [found.id for found in renamed.rows_of_key("old")] == ["a"]
+    assert [found.id for found in renamed.rows_of_key("new")] == ["b"]
+    assert renamed.prefix(1).rows_of_key("new") == ()
+
+
+def test_a_price_may_be_null_and_a_tier_may_begin_at_once() -> None:
+    tiers = [{"input_tokens_above": 0, "input": "3", "output": None}]
+    (found,) = book(row(prices={"input": "2", "cached_input": None}, tiers=tiers)).rows_of("p", "m")
+    assert set(found.prices) == {"input"}
+    assert found.tiers[0].above == 0
+    assert set(found.tiers[0].prices) == {"input"}
+
+
 def test_entries_are_numbered_from_one(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     one, two, three = (

@@ -180,3 +180,14 @@ def test_an_adjustment_is_a_line_of_its_own() -> None:
     assert other.canonical() < usage_key.canonical()
     assert other.as_json()["adjusts"] == "inv_1"
     assert "adjusts" not in usage_key.as_json()
+
+
+def test_a_sum_is_unknown_only_while_nothing_in_it_is_known() -> None:
+    whole = Line(line("m", None).key)
+    for known in (None, "0.01", None, "0.02"):
+        fee = None if known is None else Money.parse(known)
+        whole.add(requests=1, usage={}, at_cost=fee, fee=fee)
+        if known is None and whole.requests == 1:
+            assert whole.fee is None
+    assert (whole.requests, str(whole.fee), str(whole.at_cost)) == (4, "0.03", "0.03")
+    assert whole.counts == {}

@@ -148,6 +148,7 @@ def test_a_usage_of_searches_alone_bills_them_and_names_what_is_unknown() -> Non
     rating = rated(book(row(prices=prices_of_search)), {"web_search_calls": 2})
     assert (rating.status, str(rating.at_cost)) == ("unrated_units", "0.02")
     assert rating.unrated_units == ("input_tokens", "output_tokens")
+    assert rating.notes == ("no token count is known",)
 
 
 def test_an_unknown_model_is_unrated_and_never_zero() -> None:

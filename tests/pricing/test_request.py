@@ -89,6 +89,10 @@ def test_parts_are_rated_one_by_one_under_the_main_model() -> None:
     assert fraction(result.at_cost) == per_million([(60, "2"), (5, "8"), (45, "10")])
     assert result.rating.reference.price_rows == ("row-1", "row-3")
     assert [each.status for each in result.parts] == ["priced", "priced"]
+    turned = rated(parts=[part("other", 40, 5), part("m", 60, 5)])
+    assert turned.at_cost == result.at_cost
+    assert turned.rating.reference == result.rating.reference
+    assert result.rating.reference.model == "m"
 
 
 def test_a_part_without_a_price_makes_the_rest_a_part_of_the_bill() -> None:
