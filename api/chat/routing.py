@@ -54,7 +54,8 @@ class Router:
             raise ApiError(
                 400,
                 "unknown_provider",
-                f"'{slug}' is not a provider; known are: {', '.join(known)}.",
+                # What was sent is not repeated: people paste a key into the wrong field.
+                f"There is no such provider; known are: {', '.join(known)}.",
                 param="byok.provider",
                 details={"providers": known},
             )

@@ -473,6 +473,30 @@ def echo_key(ask: Ask, key: str) -> Plan:
     return whole(json.dumps({"type": "error", "error": error}).encode(), 401)
 
 
+def echo_everywhere(ask: Ask, key: str) -> Plan:
+    """500, and the key stands in every field of the error and in a header."""
+    error = {"message": f"key={key} {key}", "type": key, "param": key, "code": key, key: key}
+    return whole(json.dumps({"error": error, "detail": key}).encode(), 500, x_debug=key)
+
+
+def echo_as_text(ask: Ask, key: str) -> Plan:
+    """502 with a page of some edge that shows the request's headers."""
+    page = f"<html>Bad gateway. Authorization: Bearer {key}\nx-api-key: {key}</html>"
+    plan = whole(page.encode(), 502, content_type="text/html")
+    plan.headers["retry-after"] = key
+    return plan
+
+
+def echo_inside(ask: Ask, key: str) -> Plan:
+    """An error in the middle of a stream (or a 200 body) that repeats the key."""
+    error = {"message": f"Incorrect API key provided: {key}", "type": key, "code": key}
+    if not ask.stream:
+        return whole(json.dumps({"error": error}).encode())
+    said, _, _ = parts_of(ask)
+    event = json.dumps({"type": "error", "error": error}).encode()
+    return streamed(*said[:4], b"event: error\ndata: " + event + b"\n\n")
+
+
 def _status(
     status: int, kind: str, code: str | None, message: str, **headers: str
 ) -> Callable[[Ask, str], Plan]:
@@ -510,6 +534,9 @@ BEHAVIOURS: Final[Mapping[str, Callable[[Ask, str], Plan]]] = {
     "foreign-receipt": foreign_receipt,
     "not-json": not_json,
     "echo-key": echo_key,
+    "echo-everywhere": echo_everywhere,
+    "echo-as-text": echo_as_text,
+    "echo-inside": echo_inside,
     "status-400": _status(400, "invalid_request_error", None, "Bad image."),
     "status-context": _status(
         400,

@@ -165,12 +165,12 @@ def _check_books(gate: TollGate, point: str, rounds: list[Seen]) -> None:
                 assert receipt["usage"][unit] == usage[unit]
             assert usage["input_tokens"] == served[name].prompt_tokens
             assert usage["output_tokens"] == served[name].completion_tokens
-    topics = Counter(events[1]["topic"].removeprefix("request.") for events in requests.values())
+    ends = Counter(events[1]["topic"].removeprefix("request.") for events in requests.values())
     print(
         f"\n{point:>22}: {len(rounds)} kills, {sum(len(s.begun) for s in rounds)} calls begun,"
         f" {len(requests)} recorded, {len(served)} served,"
         f" {sum(len(s.whole) for s in rounds)} seen whole, {lost_in_all} lost,"
-        f" {dict(sorted(topics.items()))}"
+        f" {dict(sorted(ends.items()))}"
     )
 
 
