@@ -154,6 +154,9 @@ def test_a_usage_of_searches_alone_bills_them_and_names_what_is_unknown() -> Non
 def test_an_unknown_model_is_unrated_and_never_zero() -> None:
     rating = rated(book(row()), USED, model="gpt-9-nonexistent")
     assert (rating.status, rating.at_cost, rating.reference) == ("unrated", None, None)
+    assert rating.notes == ("no price is known for this model",)
+    no_tier = rated(book(row()), USED, context={"service_tier": "flex"})
+    assert no_tier.notes == ("no row states this service class",)
 
 
 def test_another_providers_row_is_never_taken_for_a_paid_model() -> None:
