@@ -1,0 +1,58 @@
+"""The web application as a whole: what it serves is what the manual and openapi.json say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.app import Application
+from api.chat.estimate import Estimator
+from api.chat.inflight import InFlight
+from api.errors import CODES
+from api.metrics import Metrics
+from api.providers.http import Upstream
+from domain.clock import SystemClock
+from keytoll.settings import Settings
+from keytoll.site import Site, base_urls
+from keytoll.wiring import open_stores
+
+MANUAL = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Iterator[Application]:
+    settings = Settings.from_environment({"KEYTOLL_DATA": str(tmp_path / "data")})
+    stores = open_stores(settings, SystemClock(), epoch="test")
+    site = Site(
+        stores=stores,
+        upstream=Upstream(),
+        estimator=Estimator({}),
+        base_urls=base_urls(settings, sandbox=None),
+        in_flight=InFlight(stores.log, per_account_max=1, drains_max=1, calls_max=1),
+        metrics=Metrics(),
+        why_not_ready=lambda: None,
+    )
+    yield site.application()
+    stores.close()
+
+
+async def test_every_route_is_described_in_the_manual(application: Application) -> None:
+    described = {
+        (method.upper(), path)
+        for path, methods in application.openapi()["paths"].items()
+        for method in methods
+    }
+    written = {(m[1], m[2]) for m in re.finditer(r"(?m)^\| `([A-Z]+) (/[^`]+)` \|", MANUAL)}
+    assert written == described, f"docs/api.md: {sorted(written ^ described)}"
+
+
+async def test_every_code_is_in_the_manual_with_its_status() -> None:
+    written = {
+        code: int(row[1])
+        for row in re.finditer(r"(?m)^\| (\d{3}) \| (`.+`) \|$", MANUAL)
+        for code in re.findall(r"`([a-z_]+)`", row[2])
+    }
+    assert written == dict(CODES)
