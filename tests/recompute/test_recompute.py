@@ -21,7 +21,7 @@ from projections.store.port import ProjectionStore
 from tests.projections.world import START
 from tests.recompute.month import SHIPPED, Month
 from tests.recompute.recompute import Trail, recompute
-from tests.workers.test_close import Office
+from tests.workers.office import Office
 
 FOLDER = Path(__file__).parent
 
