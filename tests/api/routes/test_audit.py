@@ -56,7 +56,7 @@ class Audited:
         events: list[dict[str, Any]] = []
         after = None
         while True:
-            more = {} if after is None else {"after": after}
+            more: dict[str, Any] = {} if after is None else {"after": after}
             answer = (await self.get("/events", **query, **more)).json()
             events += answer["events"]
             after = answer["next"]
