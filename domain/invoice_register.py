@@ -10,7 +10,7 @@ from uuid import UUID
 
 from domain.clock import parse_instant
 from domain.errors import DomainError
-from domain.eventlog.port import EventLog, Recorded
+from domain.eventlog.port import EventLog, LogReader, Recorded
 from domain.events.codec import decode
 from domain.ids import parse_id, public_id
 from domain.invoice import InvoiceNotFound, InvoicePaid, InvoiceVoided, Period, Status
@@ -34,6 +34,7 @@ class IssuedInvoice:
     sandbox: bool
     period: Period
     cutoff: dict[str, int]
+    store_id: str
     seq: int
     status: Status = "open"
 
@@ -42,23 +43,18 @@ class InvoiceRegister:
     """Looks up invoices. Any thread may read; `catch_up` takes in what was appended since."""
 
     def __init__(self, log: EventLog) -> None:
-        self._log = log
         self._lock = Lock()
-        self._position = 0
+        # A restored log continues others, in which invoices were issued.
+        self._stores: tuple[LogReader, ...] = (*log.earlier(), log)
+        self._positions: dict[str, int] = {}
         self._invoices: dict[str, IssuedInvoice] = {}
         self._numbers: dict[UUID, int] = {}
 
     def catch_up(self) -> None:
         """Apply the log up to its present end."""
         with self._lock:
-            head = self._log.head()
-            while self._position < head:
-                page = self._log.read(after=self._position, limit=_PAGE, streams=_STREAMS)
-                for recorded in page:
-                    self._apply(recorded)
-                    self._position = recorded.seq
-                if len(page) < _PAGE:
-                    self._position = max(self._position, head)
+            for store in self._stores:
+                self._read(store)
 
     def all(
         self, *, account_id: str | None = None, sandbox: bool | None = None
@@ -98,11 +94,24 @@ class InvoiceRegister:
 
     def issued(self, invoice: IssuedInvoice) -> tuple[InvoiceIssued, str]:
         """The event that holds the whole document, and when it was recorded."""
-        recorded = self._log.read(after=invoice.seq - 1, limit=1)[0]
+        store = next(each for each in self._stores if each.store_id == invoice.store_id)
+        recorded = store.read(after=invoice.seq - 1, limit=1)[0]
         event = decode(recorded)
         if not isinstance(event, InvoiceIssued):
             raise InvoiceNotFound(f"seq {invoice.seq} does not hold {invoice.number}")
         return event, recorded.recorded_at
+
+    def _read(self, store: LogReader) -> None:
+        head, position = store.head(), self._positions.get(store.store_id, 0)
+        while position < head:
+            page = store.read(after=position, limit=_PAGE, streams=_STREAMS)
+            for recorded in page:
+                self._apply(recorded)
+                position = recorded.seq
+            if len(page) < _PAGE:
+                # The rest up to `head` is of other streams: never scan it again.
+                position = max(position, head)
+            self._positions[store.store_id] = position
 
     def _apply(self, recorded: Recorded) -> None:
         event = decode(recorded)
@@ -116,6 +125,7 @@ class InvoiceRegister:
                 sandbox=event.sandbox,
                 period=Period(parse_instant(event.start), parse_instant(event.end)),
                 cutoff=event.cutoff,
+                store_id=recorded.store_id,
                 seq=recorded.seq,
             )
         elif isinstance(event, InvoicePaid | InvoiceVoided):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 from uuid import UUID
@@ -58,9 +58,16 @@ class Batcher:
     """Turns events into rows. The same events give the same rows, in batches of any size."""
 
     def __init__(
-        self, *, history: History, books: Books, on_dead_letter: OnDeadLetter | None = None
+        self,
+        *,
+        history: History,
+        books: Books,
+        bases: Mapping[str, int],
+        on_dead_letter: OnDeadLetter | None = None,
     ) -> None:
+        """`bases`: for each store of the log the number of events in the stores before it."""
         self._history = history
+        self._bases = bases
         self._books = books
         self._on_dead_letter = on_dead_letter
         self._open: OrderedDict[UUID, RequestState] = OrderedDict()
@@ -69,7 +76,7 @@ class Batcher:
         """The rows of some events in their order; those of the seqs to skip only as lines."""
         batch = Batch()
         for recorded in events:
-            place = Place.of(recorded)
+            place = Place.of(recorded, base=self._bases[recorded.store_id])
             batch.lines.append(place)
             if recorded.topic not in IGNORED and recorded.seq not in skip:
                 self._add(batch, recorded, place)
@@ -95,7 +102,8 @@ class Batcher:
         if isinstance(event, RequestRouted):
             self._keep(event.originator_id, RequestState.began(event, recorded.recorded_at))
         elif isinstance(event, InvoiceIssued):
-            batch.add("closed_periods", closed_period_row(place, event))
+            cutoff = max(self._bases[store] + seq for store, seq in event.cutoff.items())
+            batch.add("closed_periods", closed_period_row(place, event, cutoff=cutoff))
         else:
             before = self._before(recorded)
             now = before.after(event, recorded.recorded_at)

@@ -9,8 +9,8 @@ from typing import Final
 
 from domain.money import text_of
 from pricing.book import Books
-from projections.batch import Batcher
-from projections.projector import Source
+from projections.batch import Batch, Batcher
+from projections.projector import Source, bases_of
 from projections.rows import COLUMNS, Cells
 from projections.store.port import ProjectionStore
 
@@ -39,23 +39,28 @@ def drift(
     Dead letters and conflicts are differences too: what they stand for is not in the tables.
     """
     found = [*_troubles(store)]
-    batcher = Batcher(history=log.stream, books=books)
-    position = 0
-    while position < until and len(found) < FOUND_MAX:
-        events = log.read(after=position, limit=min(PAGE, until - position))
-        if not events:
-            found.append(f"the log ends at seq {position}, the tables reach {until}")
-            break
-        batch = batcher.batch(events)
-        expected = {"log_lines": list[Cells](batch.lines), **batch.rows}
-        first, last = position + 1, events[-1].seq
-        for table in TABLES:
-            stored = _stored(store, table, first, last)
-            found += _differences(table, expected.get(table, []), stored)
-        position = last
-        if on_page is not None:
-            on_page(position)
+    batcher = Batcher(history=log.stream, books=books, bases=bases_of(log))
+    ends = [(each, each.head()) for each in log.earlier()]
+    for source, end in [*ends, (log, until)]:
+        position = 0
+        while position < end and len(found) < FOUND_MAX:
+            events = source.read(after=position, limit=min(PAGE, end - position))
+            if not events:
+                found.append(f"the log ends at seq {position}, the tables reach {end}")
+                break
+            found += _of_page(store, batcher.batch(events))
+            position = events[-1].seq
+            if on_page is not None:
+                on_page(position)
     return found[:FOUND_MAX]
+
+
+def _of_page(store: ProjectionStore, batch: Batch) -> Iterable[str]:
+    expected = {"log_lines": list[Cells](batch.lines), **batch.rows}
+    first, last = batch.lines[0], batch.lines[-1]
+    for table in TABLES:
+        stored = _stored(store, table, first.store_id, first.seq, last.seq)
+        yield from _differences(table, expected.get(table, []), stored)
 
 
 def _troubles(store: ProjectionStore) -> Iterable[str]:
@@ -67,15 +72,18 @@ def _troubles(store: ProjectionStore) -> Iterable[str]:
         yield f"seq {seq}: came with two payloads"
 
 
-def _stored(store: ProjectionStore, table: str, first: int, last: int) -> list[Cells]:
+def _stored(
+    store: ProjectionStore, table: str, store_id: str, first: int, last: int
+) -> list[Cells]:
     names = ", ".join(
         f"toUnixTimestamp64Micro({name})" if name in _INSTANTS else name for name in COLUMNS[table]
     )
     sql = (
         f"SELECT {names} FROM $db.{table} FINAL"  # noqa: S608 - our own names
-        " WHERE seq BETWEEN {first:UInt64} AND {last:UInt64}"
+        " WHERE store_id = {store:String} AND seq BETWEEN {first:UInt64} AND {last:UInt64}"
     )
-    return [tuple(row) for row in store.query(sql, {"first": first, "last": last})]
+    rows = store.query(sql, {"store": store_id, "first": first, "last": last})
+    return [tuple(row) for row in rows]
 
 
 def _differences(table: str, expected: list[Cells], stored: list[Cells]) -> Iterable[str]:

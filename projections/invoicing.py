@@ -93,14 +93,16 @@ class Invoices:
         """
         self._projector.catch_up()
         self._register.catch_up()
-        cutoff = self._projector.position
+        cutoff = self._projector.as_of
         found = billables(self._projector.store, period, cutoff=cutoff, account_id=account_id)
         return [
             self._draft(period, each.account_id, sandbox=each.sandbox, cutoff=cutoff)
             for each in found
         ]
 
-    def _draft(self, period: Period, account_id: str, *, sandbox: bool, cutoff: int) -> JsonObject:
+    def _draft(
+        self, period: Period, account_id: str, *, sandbox: bool, cutoff: dict[str, int]
+    ) -> JsonObject:
         issued = self._register.closing(account_id, period, sandbox=sandbox)
         if issued is not None:
             return self._document(issued)
@@ -117,7 +119,7 @@ class Invoices:
             currency=account.currency,
             tax_rate=account.tax_rate,
             tax_note=account.tax_note,
-            cutoff={self._log.store_id: cutoff},
+            cutoff=cutoff,
             books=computed.books,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +17,7 @@ from projections.migrate import (
     record,
 )
 from projections.projector import AnotherLog, Projector, TooManyDeadLetters
+from projections.queries.billing import reach
 from projections.rows import COUNTS
 from projections.store.port import ProjectionStore
 
@@ -26,7 +27,10 @@ _LINES_HASH: Final = (
     " ifNull(toString(fee_usd), ''), ifNull(toString(at_cost_usd), '')))"
 )
 _FACTS: Final = {
-    "log_lines": ("count()", "groupBitXor(sipHash64(store_id, seq, hash, event_id, recorded_at))"),
+    "log_lines": (
+        "count()",
+        "groupBitXor(sipHash64(store_id, seq, position, hash, event_id, recorded_at))",
+    ),
     "request_lines": (
         *("count()", "sum(sign)", "sum(sign * toDecimal256(ifNull(fee_usd, 0), 24))"),
         "sum(sign * toDecimal256(ifNull(at_cost_usd, 0), 24))",
@@ -82,14 +86,14 @@ def rebuild(projector: Projector, *, on_progress: Callable[[int], None] | None =
     return Rebuilt(projector.position, database_of(new), differences)
 
 
-def facts(store: ProjectionStore, *, until: int) -> dict[str, tuple[object, ...]]:
-    """The figures of all tables up to a seq."""
+def facts(store: ProjectionStore, *, until: Mapping[str, int]) -> dict[str, tuple[object, ...]]:
+    """The figures of all tables up to a seq of the store that is written."""
     return {
         table: tuple(
             store.query(
                 f"SELECT {', '.join(expressions)} FROM $db.{table} FINAL"  # noqa: S608
-                " WHERE seq <= {until:UInt64}",
-                {"until": until},
+                " WHERE NOT (store_id = {store:String} AND seq > {as_of:UInt64})",
+                reach(until),
             )[0]
         )
         for table, expressions in _FACTS.items()
@@ -99,7 +103,7 @@ def facts(store: ProjectionStore, *, until: int) -> dict[str, tuple[object, ...]
 def _compare(old: Projector, new: Projector) -> tuple[str, ...]:
     if old.position < 0:
         return ("the old tables are not of this log",)
-    until = min(old.position, new.position)
+    until = {old.store_id: min(old.position, new.position)}
     before, after = facts(old.store, until=until), facts(new.store, until=until)
     return tuple(
         f"{table}: {expression}: was {was}, is {now}"

@@ -217,7 +217,7 @@ def _live_totals(projector: Projector, seq: int, account_id: str | None) -> dict
         filters=Filters(account=account_id),
     )
     totals = {}
-    for row in usage_report(projector.store, question, as_of={"log": seq})["rows"]:
+    for row in usage_report(projector.store, question, as_of={projector.store_id: seq})["rows"]:
         name = f"{row['account']}/sandbox" if row["sandbox"] else row["account"]
         totals[name] = {unit: row[unit] for unit in (*TALLIES, *COUNTS)}
         # A group in which nothing has a price shows no amount; its sum is still nothing.

@@ -76,12 +76,13 @@ IGNORED: Final = frozenset(
 
 COLUMNS: Final = {
     "log_lines": (
-        *("store_id", "seq", "hash", "event_id", "originator_id", "originator_version"),
-        *("topic", "account_id", "recorded_at"),
+        *("store_id", "seq", "position", "hash", "event_id", "originator_id"),
+        *("originator_version", "topic", "account_id", "recorded_at"),
     ),
     "request_lines": (
         *("account_id", "event_id", "sign", "request_id", "version", "topic", "store_id"),
-        *("seq", "hash", "recorded_at", "terminal_at", "routed_at", "sandbox", "epoch"),
+        *("seq", "position", "hash", "recorded_at", "terminal_at", "routed_at"),
+        *("sandbox", "epoch"),
         *("api_key_id", "credential_id", "provider", "api", "requested_model", "tags"),
         *("stream", "account_version", "price_at", "first_wins"),
         *("state", "failure", "finish_reason", "delivered", "first_byte_ms", "total_ms"),
@@ -91,8 +92,8 @@ COLUMNS: Final = {
         *COUNTS,
     ),
     "closed_periods": (
-        *("account_id", "sandbox", "invoice_id", "number", "store_id", "seq", "hash"),
-        *("issued_at", "period_start", "period_end", "cutoff", "first_wins"),
+        *("account_id", "sandbox", "invoice_id", "number", "store_id", "seq", "position"),
+        *("hash", "issued_at", "period_start", "period_end", "cutoff", "first_wins"),
     ),
     "dead_letters": (
         *("store_id", "seq", "hash", "account_id", "topic", "recorded_at", "error", "resolved"),
@@ -124,6 +125,8 @@ class Place(NamedTuple):
 
     store_id: str
     seq: int
+    position: int
+    """seq, counted on through the stores that the log continues."""
     hash: bytes
     event_id: UUID
     originator_id: UUID
@@ -133,10 +136,12 @@ class Place(NamedTuple):
     recorded_at: int
 
     @classmethod
-    def of(cls, recorded: Recorded) -> Place:
+    def of(cls, recorded: Recorded, *, base: int = 0) -> Place:
+        """`base` is the number of events in the stores before this one."""
         return cls(
             recorded.store_id,
             recorded.seq,
+            base + recorded.seq,
             bytes.fromhex(recorded.hash),
             event_id(recorded.originator_id, recorded.originator_version),
             recorded.originator_id,
@@ -174,8 +179,8 @@ def conflict(place: Place) -> Cells:
     )
 
 
-def closed_period_row(place: Place, issued: InvoiceIssued) -> Cells:
-    """A period that an invoice closed."""
+def closed_period_row(place: Place, issued: InvoiceIssued, *, cutoff: int) -> Cells:
+    """A period that an invoice closed; the cutoff as a position."""
     return (
         issued.account_id,
         issued.sandbox,
@@ -183,12 +188,13 @@ def closed_period_row(place: Place, issued: InvoiceIssued) -> Cells:
         issued.number,
         place.store_id,
         place.seq,
+        place.position,
         place.hash,
         place.recorded_at,
         micros(issued.start),
         micros(issued.end),
-        max(issued.cutoff.values()),
-        _LAST - place.seq,
+        cutoff,
+        _LAST - place.position,
     )
 
 
@@ -249,6 +255,7 @@ def _line(place: Place, sign: int, state: RequestState, rated: RatedRequest | No
         place.topic,
         place.store_id,
         place.seq,
+        place.position,
         place.hash,
         place.recorded_at,
         micros(state.terminal_at),
@@ -264,7 +271,7 @@ def _line(place: Place, sign: int, state: RequestState, rated: RatedRequest | No
         routed.stream,
         routed.account_version,
         micros(routed.price_at),
-        _LAST - place.seq,
+        _LAST - place.position,
     )
     if rated is None or state.used is None:
         return identity + _failed(state)

@@ -106,7 +106,7 @@ class Closer:
         open_since = self._open_requests(period)
         refused: dict[str, str] = {}
         for each in billables(
-            self._projector.store, period, cutoff=seal.seq, account_id=account_id
+            self._projector.store, period, cutoff=self._cutoff(seal), account_id=account_id
         ):
             try:
                 if (each.account_id, each.sandbox) not in issued:
@@ -175,7 +175,7 @@ class Closer:
                 account_id=whose.account_id,
                 sandbox=whose.sandbox,
                 period=period,
-                cutoff=seal.seq,
+                cutoff=self._cutoff(seal),
             )
             computed = compute(self._projector, question, account)
             try:
@@ -188,6 +188,9 @@ class Closer:
         if invoice is None:
             raise CannotClose(f"{whose.account_id} changed {TRIES} times while it was being closed")
         return invoice
+
+    def _cutoff(self, seal: _Seal) -> dict[str, int]:
+        return {self._log.store_id: seal.seq}
 
     def _append(
         self, account: Account, question: InvoiceQuestion, computed: Computed, seal: _Seal
@@ -211,7 +214,7 @@ class Closer:
             start=instant_text(question.period.start),
             end=instant_text(question.period.end),
             currency=account.currency,
-            cutoff={self._log.store_id: seal.seq},
+            cutoff=self._cutoff(seal),
             price_books=computed.books,
             merkle={self._log.store_id: {"size": seal.size, "root": seal.root}},
             tax_rate=account.tax_rate,

@@ -61,7 +61,7 @@ class UsageRoutes:
 
     def as_of(self, projector: Projector) -> dict[str, int]:
         """How far into the log an answer reaches."""
-        return {self.log.store_id: max(projector.position, 0)}
+        return projector.as_of
 
     def request(self, caller: Caller, request_id: str) -> JsonObject:
         """One call from the log itself: its receipt, its events and its state."""

@@ -1,27 +1,30 @@
 """In which period a row was billed: one SQL fragment for reports, so that they equal invoices.
 
-A row counts where its request ended. Only a row that came after that period was closed (its seq is
-past the cutoff) counts in the first later invoice whose cutoff covers it, and until there is one,
-when it was recorded.
+A row counts where its request ended. Only a row that came after that period was closed (its place
+is past the cutoff) counts in the first later invoice whose cutoff covers it, and until there is
+one, when it was recorded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
+
+from projections.store.port import Value
 
 _PERIODS: Final = """
     SELECT account_id, sandbox,
         arraySort(p -> p.3, groupArray((period_start, period_end, cutoff, invoice_id))) AS closed
     FROM $db.closed_periods FINAL
-    WHERE seq <= {as_of:UInt64}
+    WHERE NOT (store_id = {store:String} AND seq > {as_of:UInt64})
     GROUP BY account_id, sandbox
 """
 
 BILLED_LINES: Final = f"""
     SELECT l.*,
         arrayFirst(p -> p.1 <= terminal_at AND terminal_at < p.2, closed) AS own,
-        own.4 != '' AND l.seq > own.3 AS late,
-        arrayFirst(p -> p.3 >= l.seq, closed) AS later,
+        own.4 != '' AND l.position > own.3 AS late,
+        arrayFirst(p -> p.3 >= l.position, closed) AS later,
         if(late, later.4, own.4) AS billed_in,
         if(late, later.1, own.1) AS billed_start,
         if(late, later.2, own.2) AS billed_end,
@@ -33,9 +36,19 @@ BILLED_LINES: Final = f"""
     FROM $db.request_lines AS l FINAL
     LEFT JOIN ({_PERIODS}) AS periods
         ON l.account_id = periods.account_id AND l.sandbox = periods.sandbox
-    WHERE l.seq <= {{as_of:UInt64}}
+    WHERE NOT (l.store_id = {{store:String}} AND l.seq > {{as_of:UInt64}})
 """  # noqa: S608 - put together from our own text; values are parameters
 """request_lines with `billed_at`, `billed_in` (invoice id or ''), `billed_start`, `billed_end`."""
+
+
+def reach(as_of: Mapping[str, int]) -> dict[str, Value]:
+    """The parameters of `BILLED_LINES` for an end of the log: its store, and the last seq to count.
+
+    The stores that a restored log continues have ended, and count whole.
+    """
+    ((store, seq),) = as_of.items()
+    return {"store": store, "as_of": seq}
+
 
 ENDED_WITHIN: Final = """
     AND toUnixTimestamp64Micro(l.terminal_at) >= {start:Int64}

@@ -6,7 +6,7 @@ were closed before. As of a cutoff, so the same question has the same answer for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -14,7 +14,7 @@ from typing import Final
 from domain.invoice import Period
 from domain.money import Money
 from pricing.invoice import COUNTS, Kind, Line, LineKey
-from projections.queries.billing import BILLED_LINES, ENDED_WITHIN
+from projections.queries.billing import BILLED_LINES, ENDED_WITHIN, reach
 from projections.rows import micros
 from projections.store.port import ProjectionStore, Row, Value
 
@@ -56,7 +56,8 @@ class InvoiceQuestion:
     account_id: str
     sandbox: bool
     period: Period
-    cutoff: int
+    cutoff: Mapping[str, int]
+    """The store that is written → the last seq that counts."""
 
     def parameters(self) -> dict[str, Value]:
         return {
@@ -64,12 +65,16 @@ class InvoiceQuestion:
             "sandbox": self.sandbox,
             "start": micros(self.period.start),
             "end": micros(self.period.end),
-            "as_of": self.cutoff,
+            **reach(self.cutoff),
         }
 
 
 def billables(
-    store: ProjectionStore, period: Period, *, cutoff: int, account_id: str | None = None
+    store: ProjectionStore,
+    period: Period,
+    *,
+    cutoff: Mapping[str, int],
+    account_id: str | None = None,
 ) -> Sequence[Billable]:
     """Who gets a document when the period is closed; calls that only failed count too, because a
     late report of one must find its period closed to become an adjustment."""
@@ -83,7 +88,7 @@ def billables(
         "account": account_id or "",
         "start": micros(period.start),
         "end": micros(period.end),
-        "as_of": cutoff,
+        **reach(cutoff),
     }
     return [Billable(account, bool(sandbox)) for account, sandbox in store.query(sql, parameters)]
 

@@ -15,7 +15,7 @@ from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.ids import public_id
 from domain.money import text_of
-from projections.queries.billing import BILLED_LINES, ENDED_WITHIN
+from projections.queries.billing import BILLED_LINES, ENDED_WITHIN, reach
 from projections.queries.filters import Filters
 from projections.rows import COUNTS, micros
 from projections.store.port import ProjectionStore, Row, Value
@@ -62,7 +62,7 @@ def request_list(
     store: ProjectionStore, question: RequestsQuestion, *, as_of: Mapping[str, int]
 ) -> JsonObject:
     """One page, and the cursor of the next one (None on the last)."""
-    rows = store.query(*_statement(question, max(as_of.values(), default=0)))
+    rows = store.query(*_statement(question, as_of))
     shown = [_shown(row) for row in rows[: question.limit]]
     more = len(rows) > question.limit
     return {
@@ -74,11 +74,13 @@ def request_list(
     }
 
 
-def _statement(question: RequestsQuestion, as_of: int) -> tuple[str, dict[str, Value]]:
+def _statement(
+    question: RequestsQuestion, as_of: Mapping[str, int]
+) -> tuple[str, dict[str, Value]]:
     conditions, parameters = question.filters.sql()
     unchanging, _ = Filters(account=question.filters.account).sql()
     parameters |= {
-        "as_of": as_of,
+        **reach(as_of),
         "start": micros(question.start),
         "end": micros(question.end),
         "limit": question.limit + 1,

@@ -15,7 +15,7 @@ from domain.clock import instant_text
 from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.money import Money, text_of
-from projections.queries.billing import BILLED_LINES
+from projections.queries.billing import BILLED_LINES, reach
 from projections.queries.filters import Filters
 from projections.rows import COUNTS, micros
 from projections.store.port import ProjectionStore, Row, Value
@@ -85,7 +85,7 @@ def usage_report(
     store: ProjectionStore, question: UsageQuestion, *, as_of: Mapping[str, int]
 ) -> JsonObject:
     """The answer of `GET /api/v1/usage`, as of a position of the log."""
-    rows = store.query(*_statement(question, max(as_of.values(), default=0)))
+    rows = store.query(*_statement(question, as_of))
     if len(rows) > ROWS_MAX:
         raise BadValue(f"more than {ROWS_MAX} rows: group by less", param="group_by")
     shown = [_shown(question.group_by, row) for row in rows]
@@ -113,9 +113,9 @@ def usage_csv(report: JsonObject) -> str:
     return out.getvalue()
 
 
-def _statement(question: UsageQuestion, as_of: int) -> tuple[str, dict[str, Value]]:
+def _statement(question: UsageQuestion, as_of: Mapping[str, int]) -> tuple[str, dict[str, Value]]:
     parameters: dict[str, Value] = {
-        "as_of": as_of,
+        **reach(as_of),
         "start": micros(question.start),
         "end": micros(question.end),
     }

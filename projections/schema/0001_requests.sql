@@ -2,10 +2,13 @@
 -- request visible (routed, but no version 2) and a second payload under an old seq too (the hash is
 -- part of the key, so both rows stay).
 -- Inserted last in each batch: a seq that stands here stands in every other table.
+-- `position` counts through the log and the stores that it continues (a restored backup does); with
+-- one store, the usual case, it equals seq.
 CREATE TABLE $db.log_lines
 (
     store_id LowCardinality(String),
     seq UInt64,
+    position UInt64,
     hash FixedString(32),
     event_id UUID,
     originator_id UUID,
@@ -31,6 +34,7 @@ CREATE TABLE $db.request_lines
     topic LowCardinality(String),
     store_id LowCardinality(String),
     seq UInt64,
+    position UInt64,
     hash FixedString(32),
     recorded_at DateTime64(6, 'UTC'),
     terminal_at DateTime64(6, 'UTC'),

@@ -1,5 +1,5 @@
 -- One row per invoice: which period of an account it closed, and with which cutoff. A usage row
--- whose terminal event is in a closed period, but whose seq is past its cutoff, was billed (as an
+-- whose terminal event is in a closed period, but whose position is past its cutoff, was billed (as an
 -- adjustment) in the first later invoice whose cutoff covers it.
 CREATE TABLE $db.closed_periods
 (
@@ -9,6 +9,7 @@ CREATE TABLE $db.closed_periods
     number String,
     store_id LowCardinality(String),
     seq UInt64,
+    position UInt64,
     hash FixedString(32),
     issued_at DateTime64(6, 'UTC'),
     period_start DateTime64(6, 'UTC'),

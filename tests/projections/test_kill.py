@@ -45,7 +45,7 @@ projector.catch_up()
 if last:
     assert not drift(log=log, store=store, books=books, until=log.head())
     assert (conflicts(store), dead_letters(store)) == (0, 0)
-    print(facts(store, until=log.head()))
+    print(facts(store, until={log.store_id: log.head()}))
 store.close()
 log.close()
 """
@@ -93,7 +93,7 @@ def test_kill_9_neither_loses_nor_doubles(tmp_path: Path, tables: ProjectionStor
     log = open_sqlite_log(tmp_path / "events.sqlite", clock=SystemClock())
     try:
         Projector(log=log, store=tables, books=World().books).catch_up()
-        assert out.splitlines()[1] == str(facts(tables, until=log.head()))
+        assert out.splitlines()[1] == str(facts(tables, until={log.store_id: log.head()}))
         assert not drift(log=log, store=tables, books=World().books, until=log.head())
     finally:
         log.close()

@@ -16,7 +16,7 @@ from domain.events.registry import EVENTS
 from pricing.book import Books, UnknownBook, book_of
 from projections import batch as batch_module
 from projections.drift import drift
-from projections.projector import AnotherLog, Projector, TooManyDeadLetters
+from projections.projector import AnotherLog, Projector, StoreSource, TooManyDeadLetters
 from projections.queries.health import (
     conflicts,
     dead_letters,
@@ -58,8 +58,13 @@ class FragileStore:
 class OtherLog:
     """A log that says something else than another one."""
 
+    store_id = "store-1"
+
     def __init__(self, events: Sequence[Recorded]) -> None:
         self.events = list(events)
+
+    def earlier(self) -> Sequence[StoreSource]:
+        return ()
 
     def read(self, *, after: int, limit: int) -> Sequence[Recorded]:
         return self.events[after : after + limit]
@@ -69,6 +74,10 @@ class OtherLog:
 
     def head(self) -> int:
         return len(self.events)
+
+
+def end(world: World) -> dict[str, int]:
+    return {world.log.store_id: world.event_count()}
 
 
 def projector_of(world: World, store: Any, **given: Any) -> Projector:
@@ -97,7 +106,7 @@ def eventful() -> World:
 
 
 def everything(world: World, store: ProjectionStore) -> Any:
-    return facts(store, until=world.event_count())
+    return facts(store, until=end(world))
 
 
 def differences(world: World, store: ProjectionStore) -> list[str]:
@@ -204,7 +213,7 @@ def test_memory_of_running_requests_is_only_a_shortcut(
 def test_a_second_payload_never_replaces_the_first(world: World, tables: ProjectionStore) -> None:
     projector = projector_of(world, tables)
     projector.catch_up()
-    before = facts(tables, until=world.event_count())["request_lines"]
+    before = facts(tables, until=end(world))["request_lines"]
     events = list(world.log.read(after=0, limit=10_000))
     position = next(
         index for index, each in enumerate(events) if each.topic == "request.usage-reported"
@@ -215,7 +224,7 @@ def test_a_second_payload_never_replaces_the_first(world: World, tables: Project
     other.start()
     other.seek(0)
     other.catch_up()
-    assert facts(tables, until=world.event_count())["request_lines"] == before
+    assert facts(tables, until=end(world))["request_lines"] == before
     assert (conflicts(tables), doubled_events(tables)) == (1, 1)
     owner = events[position].account_id
     assert conflicts(tables, account_id=owner) == 1

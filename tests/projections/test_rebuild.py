@@ -14,7 +14,7 @@ from projections.migrate import generation_in_force, migrations, prepare
 from projections.projector import Projector
 from projections.rebuild import facts, rebuild
 from projections.store.port import ProjectionStore
-from tests.projections.test_projector import eventful, projector_of
+from tests.projections.test_projector import end, eventful, projector_of
 from tests.projections.world import World
 
 
@@ -43,11 +43,11 @@ def test_preparing_twice_changes_nothing(bare: ProjectionStore) -> None:
 def test_a_rebuild_gives_the_same_and_is_put_in_force(bare: ProjectionStore) -> None:
     world = eventful()
     projector = start(world, bare)
-    before = facts(bare, until=world.event_count())
+    before = facts(bare, until=end(world))
     rebuilt = rebuild(projector)
     assert rebuilt.differences == ()
     assert (rebuilt.database, bare.database) == ("keytoll_g2", "keytoll_g2")
-    assert facts(bare, until=world.event_count()) == before
+    assert facts(bare, until=end(world)) == before
     # The projector goes on in the new tables, and so does the next start.
     world.call(world.open_account("c"))
     projector.catch_up()
@@ -62,11 +62,11 @@ def test_a_rebuild_gives_the_same_and_is_put_in_force(bare: ProjectionStore) -> 
 def test_a_rebuild_says_what_was_wrong_and_mends_it(bare: ProjectionStore) -> None:
     world = eventful()
     projector = start(world, bare)
-    whole = facts(bare, until=world.event_count())
+    whole = facts(bare, until=end(world))
     bare.command("DELETE FROM $db.request_lines WHERE seq % 7 = 0")
     rebuilt = rebuild(projector)
     assert any("request_lines: count()" in each for each in rebuilt.differences)
-    assert facts(bare, until=world.event_count()) == whole
+    assert facts(bare, until=end(world)) == whole
 
 
 def test_a_rebuild_that_dies_leaves_the_old_tables_in_force(
@@ -121,7 +121,7 @@ def test_tables_of_another_schema_are_replaced_and_filled_again(
 ) -> None:
     world = eventful()
     start(world, bare)
-    whole = facts(bare, until=world.event_count())
+    whole = facts(bare, until=end(world))
     known = list(migrations())
     one = migrate.Migration(len(known) + 1, "0009_more", "SELECT 1")
     if how == "changed":
@@ -134,7 +134,7 @@ def test_tables_of_another_schema_are_replaced_and_filled_again(
     prepare(bare)
     assert bare.database != made_by_them
     assert projector_of(world, bare).catch_up() == world.event_count()
-    assert facts(bare, until=world.event_count()) == whole
+    assert facts(bare, until=end(world)) == whole
     prepare(bare)
     assert databases(bare) == {bare.database}
 

@@ -25,8 +25,8 @@ DECEMBER: Final = Period(datetime(2026, 12, 1, tzinfo=UTC), datetime(2027, 1, 1,
 class Office:
     """A world with somebody in it who writes the invoices."""
 
-    def __init__(self, tables: ProjectionStore) -> None:
-        self.world = World()
+    def __init__(self, tables: ProjectionStore, world: World | None = None) -> None:
+        self.world = world or World()
         self.tables = tables
         self.projector = Projector(log=self.world.log, store=tables, books=self.world.books)
         self.register = InvoiceRegister(self.world.log)
@@ -64,7 +64,7 @@ class Office:
             group_by=groups_of(given.pop("group_by", "")),
             filters=Filters(account=account, **given),
         )
-        return usage_report(self.tables, question, as_of={"store-1": self.projector.position})
+        return usage_report(self.tables, question, as_of=self.projector.as_of)
 
 
 def total(lines: list[JsonObject], name: str) -> Decimal:

@@ -1,0 +1,92 @@
+"""Billing goes on over a restored backup, whose log continues another store."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from domain.eventlog.sqlite import SQLiteLog, begin_new_store, open_sqlite_log
+from projections.drift import drift
+from projections.projector import AnotherLog, Projector
+from projections.rebuild import facts
+from projections.store.port import ProjectionStore
+from tests.projections.world import World
+from tests.workers.office import DECEMBER, NOVEMBER, Office, assert_adds_up
+
+
+def opened(world: World, path: Path) -> SQLiteLog:
+    log = open_sqlite_log(path, clock=world.clock)
+    world.log = log
+    return log
+
+
+def test_a_restored_log_is_billed_on(tables: ProjectionStore, tmp_path: Path) -> None:
+    path, world = tmp_path / "events.sqlite", World()
+    log = opened(world, path)
+    before = Office(tables, world)
+    account = world.open_account("a")
+    for _ in range(20):
+        world.call(account)
+    corrected = world.call(account)
+    before.go_to(NOVEMBER.end)
+    (november,) = before.close(NOVEMBER)
+    world.tick(days=1)
+    running = world.routed(account)
+    log.close()
+
+    begin_new_store(path, store_id="store-2")
+    log = opened(world, path)
+    try:
+        after = Office(tables, world)
+        after.projector.start()
+        assert after.projector.as_of == {"store-2": 0}
+        # What ran when the backup was made ends in the new store; so does a late correction.
+        world.reported(running, account, input_tokens=10, output_tokens=1)
+        world.corrected(corrected, account, input_tokens=300_000, output_tokens=20)
+        after.go_to(DECEMBER.end)
+        (again,) = after.close(NOVEMBER)
+        assert again == november
+        (december,) = after.close(DECEMBER)
+        assert_adds_up(december)
+        assert december["cutoff"].keys() == {"store-2"}
+        assert december["number"] == "KT-2027-000001"
+        assert december["carried_in"] == november["carried_out"]
+        kinds = {line["kind"]: line for line in december["lines"]}
+        assert kinds["usage"]["requests"] == 1
+        assert Decimal(kinds["adjustment"]["fee_usd"]) == Decimal("0.02999")
+        for period, invoice in ((NOVEMBER, november), (DECEMBER, december)):
+            assert after.report(period, account)["totals"]["fee_usd"] == invoice["fee_usd_exact"]
+        until = after.projector.catch_up()
+        assert drift(log=log, store=tables, books=world.books, until=until) == []
+        whole = facts(tables, until=after.projector.as_of)
+        for table in ("log_lines", "request_lines", "closed_periods"):
+            tables.command(f"TRUNCATE TABLE $db.{table}")
+        from_nothing = Projector(log=log, store=tables, books=world.books, batch_events_max=9)
+        from_nothing.catch_up()
+        assert facts(tables, until=from_nothing.as_of) == whole
+    finally:
+        log.close()
+
+
+def test_tables_that_went_on_after_the_backup_are_refused(
+    tables: ProjectionStore, tmp_path: Path
+) -> None:
+    path, world = tmp_path / "events.sqlite", World()
+    log = opened(world, path)
+    world.call(world.open_account("a"))
+    log.close()
+    kept = path.read_bytes()
+    log = opened(world, path)
+    world.call(world.open_account("b"))
+    Projector(log=log, store=tables, books=world.books).catch_up()
+    log.close()
+    path.write_bytes(kept)
+    begin_new_store(path)
+    log = opened(world, path)
+    try:
+        with pytest.raises(AnotherLog):
+            Projector(log=log, store=tables, books=world.books).start()
+    finally:
+        log.close()
