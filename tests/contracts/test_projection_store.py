@@ -122,7 +122,7 @@ def test_sums_are_exact_and_wide(store: ProjectionStore) -> None:
 
 
 def test_parameters_are_values_never_text(store: ProjectionStore) -> None:
-    nasty = "a' OR 1=1 -- \\ ü {x:String} $db"
+    nasty = "a' OR 1=1 -- \\ \\n \t \n \0 ü {x:String} $db"
     assert store.query("SELECT {given:String}", {"given": nasty}) == [(nasty,)]
     assert store.query("SELECT {given:Array(String)}", {"given": [nasty, ""]}) == [([nasty, ""],)]
 

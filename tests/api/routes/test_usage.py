@@ -349,3 +349,40 @@ async def test_answers_are_what_openapi_says(reports: Reports) -> None:
         assert model.__name__ in described
         read = model.model_validate(answer, strict=True)
         assert read.model_dump(by_alias=True, exclude_unset=True) == answer
+
+
+@pytest.mark.parametrize(
+    "text", ["%00", "a%09b", "a%0Ab", "%5C", "'", "%FF%FE", "{x:String}", "🙂", "%24db", "a" * 257]
+)
+async def test_odd_text_is_only_text(reports: Reports, text: str) -> None:
+    for name in ("provider", "model", "credential", "api_key", "status", "usage_source"):
+        for path in ("/api/v1/usage", "/api/v1/usage/requests"):
+            response = await reports.get("owner", f"{path}?{NOVEMBER}&{name}={text}")
+            assert response.status_code == (400 if len(text) > 256 else 200), (name, response.text)
+            if response.status_code == 200:
+                assert not [*response.json().get("rows", []), *response.json().get("requests", [])]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "from=9999-12-31T23:59:59-14:00",
+        "from=0001-01-01T00:00:00%2B14:00",
+        "to=0001-01-01",
+        "limit=0",
+        "limit=99999999999999999999",
+        "after=" + "9" * 19 + "-" + "0" * 32,
+        "after=" + "9" * 18 + "-" + "z" * 32,
+    ],
+)
+async def test_odd_bounds_are_refused(reports: Reports, query: str) -> None:
+    status, code, param = await reports.refusal("owner", f"/api/v1/usage/requests?{query}")
+    assert (status, code) == (400, "invalid_parameter_value")
+    assert param in {"from", "to", "limit", "after"}
+
+
+async def test_a_cursor_past_everything_gives_an_empty_page(reports: Reports) -> None:
+    for cursor in ("0-" + "0" * 32, "9" * 18 + "-" + "f" * 32):
+        page = await reports.json("owner", f"/api/v1/usage/requests?{NOVEMBER}&after={cursor}")
+        assert page["next"] is None
+        assert len(page["requests"]) == (6 if cursor.startswith("9") else 0)
