@@ -41,6 +41,7 @@ from api.providers.port import ChatCall, Outcome, Reader, UpstreamRequest
 from domain.clock import Clock, instant_text
 from domain.credential import Outcome as KeyOutcome
 from domain.directory import AccountView, CredentialView
+from domain.errors import DomainError
 from domain.eventlog.port import EventLog
 from domain.events.base import JsonObject
 from domain.events.requests import (
@@ -340,7 +341,11 @@ class Exchange:
             )
 
     async def _remember_key(self, outcome: KeyOutcome, reason: str) -> None:
-        if self._route.credential.status != outcome:
+        if self._route.credential.status == outcome:
+            return
+        # The call is over. A key that was removed meanwhile, or a store that is busy failing,
+        # must not turn it into another one.
+        with suppress(DomainError):
             await self._gateway.remember_key(self._route.credential, outcome, reason)
 
     def _failure_shown(self, outcome: Outcome, broken: ApiError | None) -> ApiError:

@@ -58,9 +58,10 @@ class Ask:
     @property
     def words(self) -> list[str]:
         """The last user message."""
-        last = [m for m in self.body["messages"] if m["role"] == "user"][-1]["content"]
+        users = [m for m in self.body["messages"] if isinstance(m, dict) and m["role"] == "user"]
+        last = users[-1].get("content") if users else ""
         if isinstance(last, list):
-            last = " ".join(part.get("text", "") for part in last)
+            last = " ".join(str(p.get("text", "")) for p in last if isinstance(p, dict))
         return str(last).split() or ["plain"]
 
     @property
@@ -427,6 +428,8 @@ def error_inside(ask: Ask, key: str) -> Plan:
 
 def no_done(ask: Ask, key: str) -> Plan:
     """The stream ends well, but without its last word."""
+    if not ask.stream:
+        return plain(ask, key)
     said, finish, tail = parts_of(ask)
     return streamed(*said, *finish, *tail[:-1])
 
@@ -445,6 +448,8 @@ def late_nothing(ask: Ask, key: str) -> Plan:
 
 def foreign_receipt(ask: Ask, key: str) -> Plan:
     """Claims to be us."""
+    if ask.protocol != "openai":
+        return plain(ask, key)
     forged = {"status": "priced", "fee_usd": "0"}
     if not ask.stream:
         found = json.loads(openai_body(ask))
