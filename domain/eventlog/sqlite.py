@@ -32,8 +32,6 @@ from domain.eventlog.log import StoredLog
 from domain.eventlog.port import LogReader, Recorded, StoreUnavailable
 from domain.eventlog.sqlite_rows import (
     FORMAT,
-    INSERT_EVENT,
-    INSERT_LINE,
     SELECT_AT,
     SELECT_LAST,
     SELECT_PAGE,
@@ -42,10 +40,9 @@ from domain.eventlog.sqlite_rows import (
     check_dense,
     frontier_of,
     frontier_text,
-    opened_and_ended,
     recorded,
     streams_query,
-    values_to_insert,
+    writes,
 )
 from domain.events.base import JsonObject
 from domain.seal import Frontier
@@ -325,26 +322,38 @@ class _LineRecorder(SQLiteApplicationRecorder):
         **parts: Any,
     ) -> None:
         rows, span, sealed = parts["rows"], parts["span"], parts["sealed"]
-        events, lines = values_to_insert(rows, base=span.base)
-        c.executemany(INSERT_EVENT, events)
-        c.executemany(INSERT_LINE, lines)
-        opened, ended = opened_and_ended(rows)
-        if opened:
-            c.executemany("INSERT INTO open_requests VALUES (?)", opened)
-        if ended:
-            c.executemany("DELETE FROM open_requests WHERE originator_id = ?", ended)
+        for statement, values in writes(rows, base=span.base):
+            c.execute(statement, values)
         if sealed is not None:
             kept = (frontier_text(sealed), span.store_id)
             c.execute("UPDATE stores SET frontier = ? WHERE store_id = ?", kept)
 
 
 class _Datastore(SQLiteDatastore):
-    """The library's datastore over connections that we open."""
+    """The library's datastore over connections that we open; what is written goes over one of them,
+    since taking it from the pool and giving it back costs as much as the statements do."""
 
     def __init__(self, path: Path) -> None:
+        self._writing: SQLiteConnection | None = None
         super().__init__(str(path))
         self.pool.close()
         self.pool = _Pool(path)
+
+    @contextmanager
+    def get_connection(self, *, commit: bool) -> Iterator[SQLiteConnection]:
+        if commit:
+            if self._writing is None:
+                self._writing = self.pool._create_connection()
+            yield self._writing
+        else:
+            with super().get_connection(commit=False) as connection:
+                yield connection
+
+    def close(self) -> None:
+        if self._writing is not None:
+            self._writing.close()
+            self._writing = None
+        super().close()
 
 
 class _Pool(SQLiteConnectionPool):

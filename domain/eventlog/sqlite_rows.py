@@ -8,7 +8,7 @@ requests span the file, so nothing is ever stored twice across a restore.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -47,11 +47,15 @@ TABLES: Final = (
     )""",
 )
 
-INSERT_EVENT: Final = (
-    "INSERT INTO stored_events (rowid, originator_id, originator_version, topic, state)"
-    " VALUES (?,?,?,?,?)"
+_INSERT_EVENTS: Final = (
+    "INSERT INTO stored_events (rowid, originator_id, originator_version, topic, state) VALUES"
 )
-INSERT_LINE: Final = "INSERT INTO lines VALUES (?,?,?,?,?)"
+_INSERT_LINES: Final = "INSERT INTO lines VALUES"
+_INSERT_OPEN: Final = "INSERT INTO open_requests VALUES"
+_DELETE_OPEN: Final = "DELETE FROM open_requests WHERE originator_id IN (VALUES"
+
+_ROWS_AT_ONCE: Final = (64, 32, 16, 8, 4, 2, 1)
+"""Few sizes, so that SQLite's cache keeps every statement ready."""
 
 _COLUMNS: Final = "SELECT l.position, l.hash, l.originator_id, l.originator_version, e.state FROM "
 _LINES: Final = "lines l LEFT JOIN stored_events e ON e.rowid = l.position "
@@ -126,10 +130,36 @@ def check_dense(rows: Sequence[Any], *, after: int, base: int) -> None:
             raise CorruptLog(f"seq {expected} is missing")
 
 
-def values_to_insert(
+def writes(rows: Sequence[Recorded], *, base: int) -> Iterator[tuple[str, Sequence[object]]]:
+    """The statements that store a batch, each for many rows.
+
+    The driver lets go of Python's global lock at every step, and has to queue for it again behind
+    a busy event loop; `executemany` would take a step for each row.
+    """
+    events, lines = _values_to_insert(rows, base=base)
+    opened, ended = _opened_and_ended(rows)
+    yield from _statements(_INSERT_EVENTS, events)
+    yield from _statements(_INSERT_LINES, lines)
+    yield from _statements(_INSERT_OPEN, opened)
+    yield from _statements(_DELETE_OPEN, ended, end=")")
+
+
+def _statements(
+    beginning: str, rows: Sequence[tuple[object, ...]], *, end: str = ""
+) -> Iterator[tuple[str, list[object]]]:
+    at = 0
+    for size in _ROWS_AT_ONCE:
+        while len(rows) - at >= size:
+            part = rows[at : at + size]
+            marks = f" ({','.join('?' * len(part[0]))})"
+            yield beginning + ",".join([marks] * size) + end, [v for row in part for v in row]
+            at += size
+
+
+def _values_to_insert(
     rows: Sequence[Recorded], *, base: int
 ) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
-    """The values for INSERT_EVENT and for INSERT_LINE."""
+    """The values for _INSERT_EVENTS and for _INSERT_LINES."""
     events: list[tuple[object, ...]] = []
     lines: list[tuple[object, ...]] = []
     for row in rows:
@@ -141,7 +171,7 @@ def values_to_insert(
     return events, lines
 
 
-def opened_and_ended(
+def _opened_and_ended(
     rows: Sequence[Recorded],
 ) -> tuple[list[tuple[str]], list[tuple[str]]]:
     """Requests that a batch routes and those that it settles; a request may be in both."""
