@@ -60,25 +60,17 @@ def conflicts(store: ProjectionStore, *, account_id: str | None = None) -> int:
     )
 
 
-def doubled_events(store: ProjectionStore) -> int:
-    """Event ids that stand in the log with two payloads. Reads every line: for closing."""
-    return _count(
-        store,
-        "SELECT count() FROM (SELECT event_id FROM $db.log_lines"
-        " WHERE {account:String} = '' GROUP BY event_id HAVING min(hash) != max(hash))",
-        None,
-    )
+def doubled_accounts(store: ProjectionStore) -> frozenset[str]:
+    """Accounts of event ids that stand in the log with two payloads ("": of no account).
 
-
-def open_requests(store: ProjectionStore) -> int:
-    """Requests that were routed and have no terminal event in the tables."""
-    return _count(
-        store,
-        "SELECT count() FROM (SELECT originator_id FROM $db.log_lines"
-        " WHERE startsWith(topic, 'request.') AND {account:String} = ''"
-        " GROUP BY originator_id HAVING max(originator_version) = 1)",
-        None,
+    Reads every line: for closing.
+    """
+    rows = store.query(
+        "SELECT DISTINCT arrayJoin(accounts) FROM"
+        " (SELECT groupUniqArray(account_id) AS accounts FROM $db.log_lines"
+        " GROUP BY event_id HAVING min(hash) != max(hash))"
     )
+    return frozenset(account for (account,) in rows)
 
 
 def _count(store: ProjectionStore, sql: str, account_id: str | None) -> int:

@@ -14,6 +14,7 @@ from domain.invoice_register import InvoiceRegister, PeriodOverlaps
 from domain.repository import Repository
 from projections.documents import csv_text, json_bytes
 from projections.invoicing import CannotClose, Invoices, load_account
+from projections.rows import Place, columns, conflict, dead_letter
 from projections.store.port import ProjectionStore
 from tests.projections.world import START
 from tests.workers.office import DECEMBER, NOVEMBER, Office, assert_adds_up, total
@@ -255,6 +256,36 @@ def test_an_unfinished_call_keeps_the_period_open(office: Office) -> None:
     (invoice,) = office.close(NOVEMBER, account_id=account)
     # The number that the refused account did not get was not lost.
     assert invoice["number"] == "KT-2026-000002"
+
+
+@pytest.mark.parametrize("table", ["dead_letters", "conflicts"])
+def test_an_event_in_doubt_keeps_its_account_open(office: Office, table: str) -> None:
+    world = office.world
+    account, other = world.open_account("a"), world.open_account("b")
+    place = Place.of(world.log.stream(world.call(account))[1])
+    world.call(other)
+    row = dead_letter(place, error="x") if table == "dead_letters" else conflict(place)
+    office.tables.insert(table, columns(table, [row]), token="x")
+    office.go_to(NOVEMBER.end)
+    closed = office.closer.close(NOVEMBER, grace_s=0)
+    assert [invoice.account_id for invoice in closed.invoices] == [other]
+    assert closed.refused.keys() == {account}
+    with pytest.raises(CannotClose, match="1 events"):
+        office.close(NOVEMBER, account_id=account)
+
+
+def test_an_event_id_with_two_payloads_keeps_its_account_open(office: Office) -> None:
+    world = office.world
+    account, other = world.open_account("a"), world.open_account("b")
+    place = Place.of(world.log.stream(world.call(account))[1])
+    world.call(other)
+    office.go_to(NOVEMBER.end)
+    elsewhere = place._replace(seq=place.seq - 1, hash=bytes(32))
+    office.projector.catch_up()
+    office.tables.insert("log_lines", columns("log_lines", [elsewhere]), token="x")
+    closed = office.closer.close(NOVEMBER, grace_s=0)
+    assert [invoice.account_id for invoice in closed.invoices] == [other]
+    assert closed.refused.keys() == {account}
 
 
 def test_a_period_is_closed_only_after_its_end_and_grace(office: Office) -> None:
