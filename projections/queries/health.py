@@ -33,7 +33,7 @@ def health(store: ProjectionStore, *, since: datetime) -> Health:
         SELECT sum(sign * (state = 'settled')), sum(sign * (usage_source = 'estimate')),
             sum(sign * (status = 'unrated')), sum(sign * (failure = 'process_lost'))
         FROM $db.request_lines FINAL
-        WHERE toUnixTimestamp64Micro(recorded_at) >= {since:Int64}
+        WHERE recorded_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
         """,
         {"since": micros(since)},
     )[0]
