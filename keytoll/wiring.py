@@ -17,7 +17,7 @@ from domain.directory import Directory
 from domain.errors import UnsafeSetup
 from domain.eventlog.checkpoint import append_checkpoint
 from domain.eventlog.history import history
-from domain.eventlog.port import EventLog
+from domain.eventlog.port import EventLog, Recorded
 from domain.eventlog.sqlite import open_sqlite_log
 from domain.events.codec import decode
 from domain.invoice_register import InvoiceRegister
@@ -69,7 +69,12 @@ class Projections:
                 except BaseException:
                     store.close()
                     raise
-                self._projector = Projector(log=self._log, store=store, books=self._books)
+                self._projector = Projector(
+                    log=self._log,
+                    store=store,
+                    books=self._books,
+                    on_dead_letter=_log_dead_letter,
+                )
             return self._projector
 
     def projector(self) -> Projector:
@@ -87,6 +92,10 @@ class Projections:
         with self._lock:
             if self._projector is not None:
                 self._projector.store.close()
+
+
+def _log_dead_letter(recorded: Recorded, reason: str) -> None:
+    _log.error("dead_letter", seq=recorded.seq, topic=recorded.topic, reason=reason)
 
 
 @dataclass(frozen=True, kw_only=True)
