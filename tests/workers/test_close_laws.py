@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal, localcontext
 from uuid import UUID
 
 import pytest
@@ -85,6 +85,23 @@ class Chaos:
                 count += 1
                 fees += rated.fee.usd if rated.fee is not None else 0
         return fees, count
+
+
+def test_the_ambient_decimal_context_changes_nothing(tables: ProjectionStore) -> None:
+    office = Office(tables)
+    chaos = Chaos(office, 99)
+    chaos.live(25)
+    chaos.settle()
+    office.world.tick()
+    period = Period(START, office.world.clock.now())
+    with localcontext() as context:
+        context.prec = 5
+        context.rounding = ROUND_UP
+        report = office.report(period, chaos.account, group_by="model")
+        (invoice,) = office.close(period)
+    fees, _ = chaos.exact()
+    assert Decimal(invoice["fee_usd_exact"]) == Decimal(report["totals"]["fee_usd"]) == fees
+    assert_adds_up(invoice)
 
 
 @pytest.mark.parametrize("seed", range(3))
