@@ -63,6 +63,11 @@ def transport_error(error: Exception, *, provider: str) -> tuple[str, ApiError]:
             502, "provider_unreachable", f"{provider} could not be reached.", provider=provider
         )
         return "unreachable", shown
+    if isinstance(error, TimedOut) and error.phase == "connect":
+        shown = ApiError(
+            504, "provider_timeout", f"{provider} could not be reached in time.", provider=provider
+        )
+        return "unreachable", shown  # nothing was sent, so nothing can have been billed
     if isinstance(error, TimedOut | TimeoutError):
         shown = ApiError(
             504,

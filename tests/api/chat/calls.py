@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -255,3 +255,10 @@ def chunk(delta: dict[str, Any] | None, reason: str | None = None, **more: Any) 
 
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 DONE = b"data: [DONE]\n\n"
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Wait for something that no event announces; five seconds at most."""
+    async with asyncio.timeout(5):
+        while not done():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)

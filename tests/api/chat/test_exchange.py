@@ -19,6 +19,7 @@ from tests.api.chat.calls import (
     chunk,
     json_answer,
     stream_answer,
+    until,
 )
 
 WORDS = (chunk({"role": "assistant", "content": ""}), chunk({"content": "hello"}))
@@ -32,9 +33,7 @@ def receipt_of(client: Client) -> dict[str, object]:
 
 
 async def stored(calls: Calls, count: int) -> None:
-    async with asyncio.timeout(5):
-        while len(calls.requests()) < count:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(calls.requests()) >= count)
 
 
 async def test_a_store_that_takes_nothing_keeps_the_call_here(calls: Calls) -> None:
@@ -70,9 +69,7 @@ async def test_a_terminal_event_that_cannot_be_stored(calls: Calls) -> None:
     topic, data = calls.requests()[1]
     assert (topic, data["usage"]["output_tokens"]) == ("request.usage-reported", 7)
     calls.provider.answers = [json_answer()]
-    async with asyncio.timeout(5):
-        while calls.in_flight.store_failing:
-            await asyncio.sleep(0.01)
+    await until(lambda: not calls.in_flight.store_failing)
     assert (await calls.call()).json["x_keytoll"]["status"] == "priced"
 
 
@@ -150,9 +147,7 @@ async def test_the_last_chunk_is_sent_only_when_the_call_is_settled(calls: Calls
     calls.provider.answers = [stream_answer(*WORDS, FINISH, end, chunk(None, usage=USAGE), DONE)]
     client = Client()
     task = asyncio.create_task(calls.call(client, stream=True))
-    async with asyncio.timeout(5):
-        while b"hello" not in client.body:
-            await asyncio.sleep(0.01)
+    await until(lambda: b"hello" in client.body)
     await asyncio.sleep(0.05)
     assert b'"stop"' not in client.body
     end.set()
@@ -167,10 +162,9 @@ async def test_a_caller_who_leaves_a_stream_closes_the_line_upstream(calls: Call
     calls.provider.answers = [answer]
     client = Client()
     task = asyncio.create_task(calls.call(client, stream=True))
+    await until(lambda: b"hello" in client.body)
+    client.left.set()
     async with asyncio.timeout(5):
-        while b"hello" not in client.body:
-            await asyncio.sleep(0.01)
-        client.left.set()
         await task
     assert isinstance(answer.stream, ScriptedBody)
     assert answer.stream.closed
@@ -193,9 +187,8 @@ async def test_only_so_many_are_drained(calls: Calls) -> None:
             )
         )
     tasks = [asyncio.create_task(calls.call(client)) for client in clients]
+    await until(lambda: len(calls.provider.requests) == 3)
     async with asyncio.timeout(5):
-        while len(calls.in_flight) < 3 or len(calls.provider.requests) < 3:
-            await asyncio.sleep(0.01)
         for client in clients:
             client.left.set()
             await asyncio.sleep(0.02)
@@ -213,9 +206,8 @@ async def test_an_account_may_only_run_so_many_at_once(calls: Calls) -> None:
     calls.provider.on_request = gate.wait
     calls.provider.answers = [json_answer() for _ in range(4)]
     tasks = [asyncio.create_task(calls.call()) for _ in range(4)]
+    await until(lambda: len(calls.provider.requests) == 4)
     async with asyncio.timeout(5):
-        while len(calls.provider.requests) < 4:
-            await asyncio.sleep(0.01)
         refused = await calls.call()
         assert (refused.status, refused.json["error"]["code"]) == (429, "rate_limit_exceeded")
         gate.set()

@@ -1,0 +1,111 @@
+"""Which id a key may run under, from the log alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from api.chat import idempotency
+from api.errors import ApiError
+from domain.clock import FixedClock
+from domain.eventlog.log import StoredLog
+from domain.eventlog.memory import open_memory_log
+from domain.events.requests import (
+    FAILURES,
+    NOTHING_GENERATED,
+    NOTHING_GENERATED,
+    RequestFailed,
+    RequestRouted,
+)
+from domain.ids import public_id
+from tests.api.chat.calls import START
+from tests.domain.events.samples import sample
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    return FixedClock(START)
+
+
+@pytest.fixture
+def log(clock: FixedClock) -> Iterator[StoredLog]:
+    log = open_memory_log(clock=clock)
+    yield log
+    log.close()
+
+
+def ask(log: StoredLog, clock: FixedClock, *, account: str = "acc_1", key: str = "h") -> UUID:
+    return idempotency.request_id(log, account_id=account, hashed_key=key, now=clock.now())
+
+
+def route(log: StoredLog, request: UUID) -> None:
+    like = sample("request.routed")
+    assert isinstance(like, RequestRouted)
+    event = RequestRouted(**{**vars(like), "originator_id": request})
+    log.submit(event, account_id="acc_1").result()
+
+
+def fail(log: StoredLog, request: UUID, failure: str) -> None:
+    event = RequestFailed(originator_id=request, originator_version=2, failure=failure)
+    log.submit(event, account_id="acc_1").result()
+
+
+def test_the_id_is_derived(log: StoredLog, clock: FixedClock) -> None:
+    assert ask(log, clock) == ask(log, clock)
+    assert ask(log, clock) != ask(log, clock, account="acc_2")
+    assert ask(log, clock) != ask(log, clock, key="other")
+
+
+def test_a_running_request_holds_its_key(log: StoredLog, clock: FixedClock) -> None:
+    request = ask(log, clock)
+    route(log, request)
+    with pytest.raises(ApiError) as caught:
+        ask(log, clock)
+    error = caught.value
+    assert (error.status, error.code) == (409, "request_in_progress")
+    assert error.details == {"request_id": public_id("req", request)}
+    assert dict(error.headers)["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("failure", sorted(FAILURES))
+def test_only_a_failure_that_generated_nothing_releases_it(
+    log: StoredLog, clock: FixedClock, failure: str
+) -> None:
+    request = ask(log, clock)
+    route(log, request)
+    fail(log, request, failure)
+    if failure in NOTHING_GENERATED:
+        assert ask(log, clock) != request
+    else:
+        with pytest.raises(ApiError) as caught:
+            ask(log, clock)
+        assert caught.value.code == "idempotency_key_reused"
+
+
+def test_what_may_have_generated_is_not_released() -> None:
+    unsure = {"timeout", "process_lost", "provider_error", "invalid_response", "internal_error"}
+    assert not unsure & NOTHING_GENERATED
+    assert NOTHING_GENERATED <= FAILURES
+
+
+def test_a_day_later_the_key_is_free(log: StoredLog, clock: FixedClock) -> None:
+    request = ask(log, clock)
+    route(log, request)
+    clock.advance(timedelta(hours=24))
+    with pytest.raises(ApiError):
+        ask(log, clock)
+    clock.advance(timedelta(microseconds=1))
+    assert ask(log, clock) != request
+
+
+def test_a_key_that_fails_for_ever_runs_out(log: StoredLog, clock: FixedClock) -> None:
+    for _ in range(idempotency.ATTEMPTS_MAX):
+        request = ask(log, clock)
+        route(log, request)
+        fail(log, request, "rate_limited")
+    with pytest.raises(ApiError) as caught:
+        ask(log, clock)
+    assert caught.value.code == "idempotency_key_reused"
