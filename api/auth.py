@@ -18,6 +18,8 @@ from domain.clock import Clock, instant_text
 from domain.directory import Directory
 from domain.ledger import API_KEY_PREFIX, secret_sha256
 
+REPORT_READERS: Final = ("owner", "finance", "operator")
+"""Roles that read usage and invoices."""
 _KEY_CHARS_MAX: Final = 100
 _BUCKETS_MAX: Final = 20_000
 _UNKNOWN: Final = "This API key is unknown, expired or revoked."
@@ -97,6 +99,13 @@ class Access:
         if caller.sees_all_accounts and self._directory.account(account_id) is not None:
             return account_id
         raise ApiError(404, "not_found", "There is no such account.", param="account")
+
+    def reach(self, caller: Caller, account_id: str | None) -> str | None:
+        """Whose usage and invoices: `account_for`, but everybody's (None) for the installation's
+        roles unless they name an account."""
+        if account_id is None and caller.sees_all_accounts:
+            return None
+        return self.account_for(caller, account_id)
 
     def allow(self, *roles: str) -> Callable[..., Awaitable[Caller]]:
         """A dependency for FastAPI routes: the caller, if it has one of the roles."""

@@ -12,7 +12,7 @@ from domain.clock import parse_instant
 from domain.errors import DomainError
 from domain.eventlog.port import EventLog, LogReader, Recorded
 from domain.events.codec import decode
-from domain.ids import parse_id, public_id
+from domain.ids import public_id
 from domain.invoice import InvoiceNotFound, InvoicePaid, InvoiceVoided, Period, Status
 from domain.invoice_series import CreditNoteIssued, InvoiceIssued, Series
 
@@ -137,11 +137,3 @@ class InvoiceRegister:
         if known is not None:
             status: Status = "paid" if isinstance(event, InvoicePaid) else "void"
             self._invoices[invoice_id] = replace(known, status=status)
-
-
-def invoice_uuid(invoice_id: str) -> UUID:
-    """The stream of an invoice's own events. Raises InvoiceNotFound for what is no id of one."""
-    try:
-        return parse_id("inv", invoice_id)
-    except DomainError:
-        raise InvoiceNotFound("there is no such invoice") from None

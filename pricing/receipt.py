@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from domain.events.base import JsonObject
-from domain.events.requests import RequestFailed, RequestRouted, UsageEvent
+from domain.events.requests import NOTHING_GENERATED, RequestFailed, RequestRouted, UsageEvent
 from domain.money import text_of
 from domain.usage import UNITS, Usage
 from pricing.paid_version import Candidate
@@ -13,17 +13,6 @@ from pricing.rate import Rating
 from pricing.request import RatedRequest, usage_source
 
 _ALWAYS: Final = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens")
-_SURELY_NOTHING: Final = frozenset(
-    {
-        "credential_invalid",
-        "credential_out_of_money",
-        "forbidden_not_auth",
-        "rate_limited",
-        "overloaded",
-        "bad_request",
-    }
-)
-"""Refusals: the provider generated nothing, so the call cost nothing there."""
 
 
 def receipt(
@@ -106,7 +95,7 @@ def candidate_of(candidate: Candidate) -> JsonObject:
 
 def _failed(failed: RequestFailed) -> JsonObject:
     """Nothing is billed. What it cost at the provider is unknown unless it refused the call."""
-    refused = failed.failure in _SURELY_NOTHING
+    refused = failed.failure in NOTHING_GENERATED
     return {
         "status": "failed",
         "failure": failed.failure,

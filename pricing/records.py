@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+from domain.account import MARKUP_DEFAULT
 from domain.clock import parse_instant
 from domain.errors import BadValue
 from domain.events.base import JsonObject
@@ -40,7 +41,6 @@ class Normalised(Protocol):
 Normalise = Mapping[str, Callable[[JsonObject, str | None], Normalised]]
 """api_flavor → the function that reads that protocol's usage object, of the model named."""
 
-USUAL_MARKUP: Final = "0.05"
 _CONTEXT: Final = frozenset({*CONDITIONS, "deployment_model"})
 
 
@@ -73,7 +73,7 @@ def rate_record(
         conditions=Conditions.of(context),
         provider_cost=_object(record, "provider_cost"),
     )
-    agreed = markup_rate(record.get("markup_rate", USUAL_MARKUP))
+    agreed = markup_rate(record.get("markup_rate", MARKUP_DEFAULT))
     setting = setting_of(record.get("reference_setting", reference))
     rating, _ = rate_parts(call, told.parts, book, reference=setting)
     result = amounts(rating)

@@ -11,29 +11,16 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from api.chat.failures import NO_RETRY
 from api.errors import ApiError
 from domain.clock import parse_instant
 from domain.eventlog.port import EventLog, Recorded
 from domain.events.codec import decode
-from domain.events.requests import RequestFailed
+from domain.events.requests import NOTHING_GENERATED, RequestFailed
 from domain.ids import derived_id, public_id
 
 KEPT_FOR: Final = timedelta(hours=24)
 ATTEMPTS_MAX: Final = 100
-NOTHING_GENERATED: Final = frozenset(
-    {
-        "credential_invalid",
-        "credential_out_of_money",
-        "forbidden_not_auth",
-        "rate_limited",
-        "overloaded",
-        "bad_request",
-        "not_found",
-        "unreachable",
-    }
-)
-"""Failures after which the provider has certainly produced nothing: the key is free again."""
-_NO_RETRY: Final = {"x-should-retry": "false"}
 
 
 def request_id(log: EventLog, *, account_id: str, hashed_key: str, now: datetime) -> UUID:
@@ -58,7 +45,7 @@ def taken(request: UUID, *, in_progress: bool) -> ApiError:
         f"A request with this Idempotency-Key {said}.",
         param="Idempotency-Key",
         details={"request_id": public_id("req", request)},
-        headers=_NO_RETRY,
+        headers=NO_RETRY,
     )
 
 

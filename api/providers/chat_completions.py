@@ -27,7 +27,7 @@ from api.providers.port import (
     UpstreamRequest,
 )
 from api.providers.sse import SseDecoder, SseEvent
-from api.providers.texts import chat_prompt_text, chat_received_text
+from api.providers.texts import chat_received_text
 from api.providers.usage import keep_raw, told_word
 from api.providers.verbatim import without
 
@@ -98,10 +98,6 @@ class ChatCompletions:
     def failure(self, status: int, headers: Headers, body: bytes) -> ProviderFailure:
         """What an answer with an error status means."""
         return classify(status, headers, body, self._options.failures)
-
-    def prompt_text(self, call: ChatCall) -> str:
-        """All text of the messages, tools and schema."""
-        return chat_prompt_text(call.body)
 
 
 class _Report:

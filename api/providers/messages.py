@@ -19,7 +19,6 @@ from api.providers.port import (
     Reader,
     UpstreamRequest,
 )
-from api.providers.texts import chat_prompt_text
 
 NAME: Final = "anthropic.messages"
 VERSION: Final = "2023-06-01"
@@ -56,10 +55,6 @@ class Messages:
     def failure(self, status: int, headers: Headers, body: bytes) -> ProviderFailure:
         """What an answer with an error status means."""
         return classify(status, headers, body)
-
-    def prompt_text(self, call: ChatCall) -> str:
-        """All text of the messages, tools and schema."""
-        return chat_prompt_text(call.body)
 
 
 def messages_auth(key: ProviderKey) -> dict[str, str]:

@@ -152,9 +152,6 @@ class Dialect(Protocol):
     def failure(self, status: int, headers: Headers, body: bytes) -> ProviderFailure:
         """What an answer with an error status means. Never raises, whatever the bytes."""
 
-    def prompt_text(self, call: ChatCall) -> str:
-        """All text that goes to the model (messages, tools, schema), for estimates."""
-
 
 RawObject = dict[str, Any]
 """A provider's JSON object, before anything is known about it."""

@@ -1,4 +1,4 @@
-"""The texts of a prompt and of an answer in OpenAI's words, for estimates."""
+"""The text of an answer in OpenAI's words, for estimates."""
 
 from __future__ import annotations
 
@@ -10,28 +10,9 @@ import orjson
 _SPOKEN: Final = ("content", "refusal", "reasoning_content", "reasoning")
 
 
-def chat_prompt_text(body: Mapping[str, Any]) -> str:
-    """All text of messages, tools and schema; pictures, sounds and files are not text."""
-    return "\n".join(text for text in _prompt(body) if text)
-
-
 def chat_received_text(objects: Iterable[bytes]) -> str:
     """All text in the choices of completions or chunks: spoken, thought, and tool calls."""
     return "".join(text for data in objects for text in _received(data))
-
-
-def _prompt(body: Mapping[str, Any]) -> Iterator[str]:
-    for message in _dicts(body.get("messages")):
-        yield from _content(message.get("content"))
-        for name in ("name", "refusal", "reasoning_content"):
-            yield _text(message.get(name))
-        yield from _calls(message)
-    for name in ("tools", "functions", "response_format"):
-        if body.get(name):
-            yield _json(body[name])
-    prediction = body.get("prediction")
-    if isinstance(prediction, dict):
-        yield from _content(prediction.get("content"))
 
 
 def _received(data: bytes) -> Iterator[str]:
@@ -87,10 +68,3 @@ def _dicts(found: Any) -> Iterator[Mapping[str, Any]]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _json(value: Any) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:
-        return ""

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query
 
 from api.auth import Access, Caller
 from api.errors import ApiError
+from api.routes.schemas import ERRORS
 from domain.directory import Directory
 from domain.errors import BadValue
 from domain.eventlog.checkpoint import checkpoint_of
@@ -149,7 +150,7 @@ class Trail:
 
 def router(*, access: Access, trail: Trail) -> APIRouter:
     """The routes of this file."""
-    routes = APIRouter(prefix="/api/v1/audit", tags=["audit"])
+    routes = APIRouter(prefix="/api/v1/audit", tags=["audit"], responses=ERRORS)
     auditor = Depends(access.allow("auditor", "operator"))
 
     @routes.get("/events")

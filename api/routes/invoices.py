@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from api.auth import Access, Caller
+from api.auth import REPORT_READERS, Access, Caller
 from api.routes.report_schemas import Invoice, InvoiceList
 from api.routes.schemas import ERRORS
 from domain.errors import BadValue
@@ -15,7 +15,6 @@ from domain.invoice import Period, parse_period
 from projections.documents import csv_text, json_bytes
 from projections.invoicing import Invoices
 
-READERS: Final = ("owner", "finance", "operator")
 LIMIT_DEFAULT: Final = 100
 LIMIT_MAX: Final = 1000
 _Text = Annotated[str | None, Query(max_length=100)]
@@ -29,17 +28,11 @@ class InvoiceRoutes:
     invoices: Callable[[], Invoices]
     """Raises ProjectionUnavailable while the projections are not open."""
 
-    def account(self, caller: Caller, account_id: str | None) -> str | None:
-        """Whose invoices: for the installation's roles everybody's unless one is named."""
-        if account_id is None and caller.sees_all_accounts:
-            return None
-        return self.access.account_for(caller, account_id)
-
 
 def router(routes_of: InvoiceRoutes) -> APIRouter:
     """The routes of this file."""
     routes = APIRouter(prefix="/api/v1/invoices", tags=["invoices"], responses=ERRORS)
-    reader = Depends(routes_of.access.allow(*READERS))
+    reader = Depends(routes_of.access.allow(*REPORT_READERS))
 
     @routes.get("", response_model=None, responses={200: {"model": InvoiceList}})
     def invoices(
@@ -52,7 +45,7 @@ def router(routes_of: InvoiceRoutes) -> APIRouter:
         if not 1 <= limit <= LIMIT_MAX:
             raise BadValue(f"limit must be 1 to {LIMIT_MAX}", param="limit")
         within: Period | None = None if period is None else parse_period(period)
-        whose = routes_of.account(caller, account)
+        whose = routes_of.access.reach(caller, account)
         found = routes_of.invoices().list(account_id=whose, period=within, limit=limit)
         return {"invoices": list(found)}
 
@@ -64,7 +57,7 @@ def router(routes_of: InvoiceRoutes) -> APIRouter:
     ) -> JsonObject:
         """What closing the period now would give."""
         asked = parse_period(period)
-        whose = routes_of.account(caller, account)
+        whose = routes_of.access.reach(caller, account)
         return {"invoices": list(routes_of.invoices().drafts(asked, account_id=whose))}
 
     @routes.get("/{invoice_id}", responses={200: {"model": Invoice, "content": {"text/csv": {}}}})

@@ -9,6 +9,7 @@ from api.auth import Access, Caller
 from api.chat.routing import Router
 from api.errors import ApiError
 from api.providers.catalogue import Provider
+from api.routes.schemas import ERRORS
 from domain.clock import Clock
 from domain.directory import Directory
 from domain.events.base import JsonObject
@@ -27,7 +28,7 @@ def router(
     clock: Clock,
 ) -> APIRouter:
     """The routes of this file."""
-    routes = APIRouter(tags=["models"])
+    routes = APIRouter(tags=["models"], responses=ERRORS)
 
     @routes.get("/api/v1/models")
     @routes.get("/v1/models", include_in_schema=False)
@@ -74,14 +75,12 @@ def _entry(model: str, owner: str) -> JsonObject:
 
 
 def _offer(slug: str, model: str, row: Row | None) -> JsonObject:
-    pricing = None
-    if row is not None:
-        pricing = {unit: text_of(price) for unit, price in row.prices.items()}
-    free = pricing is not None and all(price == "0" for price in pricing.values())
     return {
         "slug": slug,
         "model": model,
-        "pricing": pricing,
-        "free": free,
-        "reference": row.id if row is not None else None,
+        "pricing": None
+        if row is None
+        else {unit: text_of(price) for unit, price in row.prices.items()},
+        "free": row is not None and row.free,
+        "reference": None if row is None else row.id,
     }

@@ -3,32 +3,29 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Final, Literal
-from uuid import UUID
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from api.auth import Access, Caller
+from api.auth import REPORT_READERS, Access, Caller
 from api.errors import ApiError
 from api.routes.report_schemas import Receipt, RequestList, UsageReport
 from api.routes.schemas import ERRORS
 from domain.clock import Clock, parse_instant
 from domain.directory import Directory
 from domain.errors import BadValue
-from domain.eventlog.port import EventLog, Recorded
+from domain.eventlog.port import EventLog
 from domain.events.base import JsonObject
-from domain.events.codec import decode, read_line
-from domain.ids import parse_id, public_id
+from domain.ids import parse_id
 from pricing.book import Books
-from pricing.receipt import receipt
 from projections.documents import json_bytes
 from projections.projector import Projector
 from projections.queries.filters import Filters
 from projections.queries.requests import LIMIT_DEFAULT, RequestsQuestion, request_list
 from projections.queries.usage import UsageQuestion, groups_of, usage_csv, usage_report
-from projections.rows import RequestState, fold
+from projections.rows import RequestState
+from projections.trail import request_state, request_trail
 
-READERS: Final = ("owner", "finance", "operator")
 _Text = Annotated[str | None, Query(max_length=256)]
 _From = Annotated[str | None, Query(alias="from", max_length=40)]
 _To = Annotated[str | None, Query(max_length=40)]
@@ -53,39 +50,16 @@ class UsageRoutes:
         last = today + timedelta(days=1) if end is None else parse_instant(end, param="to")
         return first, last
 
-    def account(self, caller: Caller, account_id: str | None) -> str | None:
-        """Whose usage: for the installation's roles everybody's unless one account is named."""
-        if account_id is None and caller.sees_all_accounts:
-            return None
-        return self.access.account_for(caller, account_id)
-
-    def as_of(self, projector: Projector) -> dict[str, int]:
-        """How far into the log an answer reaches."""
-        return projector.as_of
-
     def request(self, caller: Caller, request_id: str) -> JsonObject:
         """One call from the log itself: its receipt, its events and its state."""
-        events = self._events(request_id)
-        state = fold([(each, decode(each)) for each in events])
+        try:
+            recorded = self.log.stream(parse_id("req", request_id))
+        except BadValue:
+            recorded = []
+        state = request_state(recorded)
         if state is None or not self._may_see(caller, state):
             raise ApiError(404, "not_found", "There is no such request.")
-        credential = self.directory.credential(state.routed.credential_id)
-        shown = receipt(
-            state.routed,
-            state.used or state.failed,
-            state.rated(self.books),
-            request_id=public_id("req", events[0].originator_id),
-            key_suffix=credential.key_suffix if credential else "",
-        )
-        return {**shown, "state": _state(state), "events": [_event(each) for each in events]}
-
-    def _events(self, request_id: str) -> list[Recorded]:
-        try:
-            stream: UUID = parse_id("req", request_id)
-        except BadValue:
-            return []
-        events = list(self.log.stream(stream))
-        return events if events and events[0].topic == "request.routed" else []
+        return request_trail(recorded, state, self.books, self.directory)
 
     def _may_see(self, caller: Caller, state: RequestState) -> bool:
         if caller.sees_all_accounts:
@@ -98,8 +72,8 @@ class UsageRoutes:
 def router(usage: UsageRoutes) -> APIRouter:
     """The routes of this file."""
     routes = APIRouter(prefix="/api/v1/usage", tags=["usage"], responses=ERRORS)
-    reader = Depends(usage.access.allow(*READERS))
-    anybody = Depends(usage.access.allow("caller", "auditor", *READERS))
+    reader = Depends(usage.access.allow(*REPORT_READERS))
+    anybody = Depends(usage.access.allow("caller", "auditor", *REPORT_READERS))
 
     @routes.get("", responses={200: {"model": UsageReport, "content": {"text/csv": {}}}})
     def report(
@@ -118,10 +92,10 @@ def router(usage: UsageRoutes) -> APIRouter:
             start=first,
             end=last,
             group_by=groups_of(group_by),
-            filters=filters.of_account(usage.account(caller, account)),
+            filters=filters.of_account(usage.access.reach(caller, account)),
         )
         projector = usage.projector()
-        answer = usage_report(projector.store, question, as_of=usage.as_of(projector))
+        answer = usage_report(projector.store, question, as_of=projector.as_of)
         if form == "csv":
             return Response(usage_csv(answer), media_type="text/csv; charset=utf-8")
         return Response(json_bytes(answer), media_type="application/json")
@@ -142,12 +116,12 @@ def router(usage: UsageRoutes) -> APIRouter:
         question = RequestsQuestion(
             start=first,
             end=last,
-            filters=filters.of_account(usage.account(caller, account)),
+            filters=filters.of_account(usage.access.reach(caller, account)),
             after=after,
             limit=limit,
         )
         projector = usage.projector()
-        return request_list(projector.store, question, as_of=usage.as_of(projector))
+        return request_list(projector.store, question, as_of=projector.as_of)
 
     @routes.get("/requests/{request_id}", response_model=None, responses={200: {"model": Receipt}})
     def request(request_id: str, caller: Annotated[Caller, anybody]) -> JsonObject:
@@ -178,14 +152,3 @@ def _filters(
         status=status,
         sandbox=sandbox,
     )
-
-
-def _state(state: RequestState) -> str:
-    if state.used is not None:
-        return "settled"
-    return "failed" if state.failed is not None else "open"
-
-
-def _event(recorded: Recorded) -> JsonObject:
-    """A stored line as the audit shows it."""
-    return {**read_line(recorded.line), "hash": recorded.hash}

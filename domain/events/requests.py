@@ -17,8 +17,6 @@ ROUTED_VERSION: Final = 1
 TERMINAL_VERSION: Final = 2
 
 Delivered = Literal["all", "part", "none"]
-EstimateReason = Literal["not_reported", "disconnected", "cut_off", "shutdown"]
-CorrectionReason = Literal["late_report", "statement", "fix"]
 
 FAILURES: Final = frozenset(
     {
@@ -39,6 +37,21 @@ FAILURES: Final = frozenset(
     }
 )
 """Why a request ended without anything to bill: PROVIDERS.md 1.6, and our own."""
+
+NOTHING_GENERATED: Final = frozenset(
+    {
+        "credential_invalid",
+        "credential_out_of_money",
+        "forbidden_not_auth",
+        "rate_limited",
+        "overloaded",
+        "bad_request",
+        "not_found",
+        "unreachable",
+    }
+)
+"""Failures after which the provider has certainly produced nothing: the call cost nothing there,
+and its `Idempotency-Key` is free again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +136,7 @@ class UsageEstimated(_Used):
     TOPIC: ClassVar[str] = "request.usage-estimated"
 
     reason: str
+    """not_reported, disconnected, cut_off or shutdown."""
     method: JsonObject
     """{encoding, factor, counted}: how the estimated units were reckoned."""
 
@@ -154,6 +168,7 @@ class UsageCorrected(_Used):
     replaces: int
     """The version whose usage this one replaces."""
     reason: str
+    """late_report, statement or fix."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -188,25 +188,6 @@ def test_rows_read_errors_their_own_way() -> None:
     assert failure.kind == "credential_out_of_money"
 
 
-def test_the_texts_of_a_prompt() -> None:
-    asked = call(
-        messages=[
-            {"role": "system", "content": "sys"},
-            {"role": "user", "content": [{"type": "text", "text": "part"}, {"type": "image_url"}]},
-            {
-                "role": "assistant",
-                "tool_calls": [{"function": {"name": "fn", "arguments": "args"}}],
-            },
-            {"role": "tool", "content": "result"},
-        ],
-        tools=[{"type": "function", "function": {"name": "declared"}}],
-    )
-    text = ChatCompletions().prompt_text(asked)
-    for word in ("sys", "part", "fn", "args", "result", "declared"):
-        assert word in text
-    assert ChatCompletions().prompt_text(call(messages="x", tools=5)) == "5"
-
-
 def test_the_texts_of_an_answer() -> None:
     tool = {"function": {"name": "fn", "arguments": "{}"}}
     deltas = [
