@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
 from domain.errors import DomainError
@@ -36,12 +36,6 @@ History = Callable[[UUID], Sequence[Recorded]]
 OnDeadLetter = Callable[[Recorded, str], None]
 
 
-class HasStreams(Protocol):
-    """The part of a log that reads one stream."""
-
-    def stream(self, originator_id: UUID) -> Sequence[Recorded]: ...
-
-
 @dataclass(slots=True)
 class Batch:
     """Rows by table. `log_lines` is kept apart, because it is inserted last."""
@@ -52,6 +46,11 @@ class Batch:
 
     def add(self, table: str, *rows: Cells) -> None:
         self.rows.setdefault(table, []).extend(rows)
+
+
+def cutoff_position(cutoff: Mapping[str, int], bases: Mapping[str, int]) -> int:
+    """An invoice's cutoff as a position, which counts through all stores of a log."""
+    return max(bases[store] + seq for store, seq in cutoff.items())
 
 
 class Batcher:
@@ -102,7 +101,7 @@ class Batcher:
         if isinstance(event, RequestRouted):
             self._keep(event.originator_id, RequestState.began(event, recorded.recorded_at))
         elif isinstance(event, InvoiceIssued):
-            cutoff = max(self._bases[store] + seq for store, seq in event.cutoff.items())
+            cutoff = cutoff_position(event.cutoff, self._bases)
             batch.add("closed_periods", closed_period_row(place, event, cutoff=cutoff))
         else:
             before = self._before(recorded)

@@ -1,4 +1,4 @@
-"""`keytoll verify`, `drift`, `rebuild` and `status`: is everything what it was, and level?"""
+"""`keytoll verify`, `recompute`, `drift`, `rebuild` and `status`: is all what it was, and level?"""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import orjson
 from domain.errors import BadValue
 from domain.eventlog.checkpoint import Checkpoint, read_checkpoints
 from domain.eventlog.sqlite_file import verify_file
+from domain.invoice import parse_period
 from keytoll.commands.port import Bare, Command, Console, Inside, no_arguments
 from keytoll.settings import Settings
 from keytoll.wiring import EVENTS_FILE, Stores
 from projections.drift import drift as drift_of
 from projections.queries.health import health
 from projections.rebuild import rebuild as rebuild_tables
+from projections.recompute import recompute as recomputed
 from projections.replay import BEGINNING
 
 SHOWN_MAX: Final = 50
@@ -28,6 +30,9 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
         help="checkpoints kept elsewhere; default: the file that this installation writes",
     )
     parser.add_argument(
+        "--period", help="also recompute the invoices that were issued in YYYY-MM, or START/END"
+    )
+    parser.add_argument(
         "--drift", action="store_true", help="also compare the projections with the log"
     )
 
@@ -35,8 +40,11 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
 def verify(settings: Settings, args: argparse.Namespace, console: Console) -> int:
     """Hash every line again and check every rule of the log. 1: something is wrong.
 
-    Reads the file beside a running server, and also one that no server could open any more.
+    Reads the file beside a running server, and also one that no server could open any more. What
+    is asked for besides follows only where the log is whole; each check answers by itself.
     """
+    if args.period:
+        parse_period(args.period)
     report = verify_file(
         settings.data / EVENTS_FILE, checkpoints=_checkpoints(settings, args, console)
     )
@@ -68,7 +76,9 @@ def verify(settings: Settings, args: argparse.Namespace, console: Console) -> in
         console.complain(f"{finding.kind}: {finding.message}")
     if not report.ok:
         return 1
-    return _drift_too(args) if args.drift else 0
+    more = [["recompute", "--period", args.period]] if args.period else []
+    more += [["drift"]] if args.drift else []
+    return max((_also(words, args) for words in more), default=0)
 
 
 def _checkpoints(
@@ -82,10 +92,39 @@ def _checkpoints(
     return read_checkpoints(path)
 
 
-def _drift_too(args: argparse.Namespace) -> int:
+def _also(words: list[str], args: argparse.Namespace) -> int:
     from keytoll.__main__ import main  # noqa: PLC0415 - a command that runs another
 
-    return main(["drift", *(["--json"] if args.json else [])])
+    return main([*words, *(["--json"] if args.json else [])])
+
+
+def _recompute_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--period", required=True, help="YYYY-MM, or START/END")
+    parser.add_argument("--account", metavar="acc_…", help="default: every account")
+
+
+def recompute(stores: Stores, args: argparse.Namespace, console: Console) -> int:
+    """Make the invoices of a period anew from the log and compare. 1: one says something else."""
+    done = recomputed(
+        stores.log,
+        stores.books,
+        stores.register,
+        parse_period(args.period),
+        account_id=args.account,
+    )
+    if args.json:
+        answer = {
+            "equal": not done.differences,
+            "invoices": done.invoices,
+            "differences": done.differences,
+        }
+        console.say(orjson.dumps(answer).decode())
+    elif not done.differences:
+        numbers = ", ".join(done.invoices) or "no invoice was issued in the period"
+        console.say(f"the log gives every digit: {numbers}")
+    for each in done.differences[:SHOWN_MAX]:
+        console.complain(each)
+    return 1 if done.differences else 0
 
 
 def drift(stores: Stores, args: argparse.Namespace, console: Console) -> int:
@@ -152,6 +191,7 @@ def status(stores: Stores, args: argparse.Namespace, console: Console) -> int:
 
 COMMANDS: Final[tuple[Command, ...]] = (
     Bare("verify", "check every hash, seal and rule of the log", _verify_arguments, verify),
+    Inside("recompute", "make issued invoices anew from the log", _recompute_arguments, recompute),
     Inside("drift", "compare the projections with the log", no_arguments, drift),
     Inside("rebuild", "make the projections anew from the log", no_arguments, rebuild),
     Inside("status", "where everything stands", no_arguments, status),

@@ -101,9 +101,10 @@ def invoice_lines(store: ProjectionStore, question: InvoiceQuestion) -> list[Lin
 def price_books(store: ProjectionStore, question: InvoiceQuestion) -> list[str]:
     """The books that the document's effective prices come from."""
     sql = f"""
-        SELECT price_book FROM ({BILLED_LINES} {_ACCOUNT}) AS l
+        SELECT DISTINCT argMaxIf(price_book, version, sign = 1) AS book
+        FROM ({BILLED_LINES} {_ACCOUNT}) AS l
         WHERE state = 'settled' AND ((true {ENDED_WITHIN}) OR (late AND billed_in = ''))
-        GROUP BY price_book HAVING sum(sign) > 0 ORDER BY price_book
+        GROUP BY request_id ORDER BY book
     """  # noqa: S608 - put together from our own text; values are parameters
     return [str(book) for (book,) in store.query(sql, question.parameters())]
 
