@@ -62,22 +62,36 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            request = json.loads(await reader.readline())
+            argv, folder = _asked(await reader.readline())
             loop = asyncio.get_running_loop()
             out, err = (cast(TextIO, _Remote(writer, loop, name)) for name in ("out", "err"))
-            argv, folder = [str(word) for word in request["argv"]], Path(request["cwd"])
             code = await asyncio.to_thread(self._run, argv, folder, out, err)
             writer.write(json.dumps({"exit": code}).encode() + b"\n")
             await writer.drain()
-        except (ValueError, KeyError, TypeError, OSError):
-            pass  # whoever asked has gone, or did not speak our language
+        except (_NotOurLanguage, OSError):
+            pass  # or whoever asked has gone
         except Exception:
             _log.exception("command_broke")
             with suppress(OSError):
-                writer.write(b'{"err": "keytoll: the command failed; see the log"}\n{"exit": 2}\n')
+                writer.write(_BROKEN)
                 await writer.drain()
         finally:
             writer.close()
+
+
+_BROKEN: Final = b'{"err": "keytoll: the command failed; see the log\\n"}\n{"exit": 2}\n'
+
+
+class _NotOurLanguage(Exception):
+    """What came through the socket is no request."""
+
+
+def _asked(line: bytes) -> tuple[list[str], Path]:
+    try:
+        request = json.loads(line)
+        return [str(word) for word in request["argv"]], Path(request["cwd"])
+    except (ValueError, KeyError, TypeError):
+        raise _NotOurLanguage from None
 
 
 class _Remote(io.TextIOBase):
