@@ -13,6 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from domain.directory import AccountView, CredentialView, Directory
+from domain.eventlog.history import history
 from domain.eventlog.port import EventLog
 from domain.events.base import JsonObject
 from domain.events.codec import decode
@@ -25,7 +26,6 @@ from projections.queries.filters import Filters
 from projections.queries.usage import UsageQuestion, usage_report
 from projections.rows import COUNTS, RequestState, fold
 
-PAGE: Final = 10_000
 TRIES: Final = 5
 BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
 END: Final = datetime(2200, 1, 1, tzinfo=UTC)
@@ -181,27 +181,25 @@ class _Total:
 def _replayed_totals(log: EventLog, books: Books, account_id: str | None) -> dict[str, JsonObject]:
     totals: dict[str, _Total] = {}
     running: dict[UUID, RequestState] = {}
-    position = 0
-    while page := log.read(after=position, limit=PAGE, streams={"request"}):
-        position = page[-1].seq
-        for recorded in page:
-            if account_id not in {None, recorded.account_id}:
-                continue
-            event = decode(recorded)
-            if isinstance(event, RequestRouted):
-                running[recorded.originator_id] = RequestState.began(event, recorded.recorded_at)
-                continue
-            before = running.pop(recorded.originator_id, None)
-            settled = before is None
-            if before is None:  # a correction: what it corrects is read again
-                earlier = log.stream(recorded.originator_id)[: recorded.originator_version - 1]
-                before = fold([(each, decode(each)) for each in earlier])
-            if before is None:
-                raise LookupError(f"seq {recorded.seq}: the request was never routed")
-            total = totals.setdefault(_name(before.routed), _Total())
-            if settled:
-                total.add(before, books, -1)
-            total.add(before.after(event, recorded.recorded_at), books, 1)
+    # A restored log continues others, in which requests were served too.
+    for recorded in history(log, streams={"request"}):
+        if account_id not in {None, recorded.account_id}:
+            continue
+        event = decode(recorded)
+        if isinstance(event, RequestRouted):
+            running[recorded.originator_id] = RequestState.began(event, recorded.recorded_at)
+            continue
+        before = running.pop(recorded.originator_id, None)
+        settled = before is None
+        if before is None:  # a correction: what it corrects is read again
+            earlier = log.stream(recorded.originator_id)[: recorded.originator_version - 1]
+            before = fold([(each, decode(each)) for each in earlier])
+        if before is None:
+            raise LookupError(f"seq {recorded.seq}: the request was never routed")
+        total = totals.setdefault(_name(before.routed), _Total())
+        if settled:
+            total.add(before, books, -1)
+        total.add(before.after(event, recorded.recorded_at), books, 1)
     return {name: total.shown() for name, total in totals.items()}
 
 
