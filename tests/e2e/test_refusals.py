@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 from typing import Any
@@ -291,11 +292,17 @@ def test_a_model_chooses_its_provider(gate: TollGate) -> None:
     assert refused.json()["error"]["code"] == "no_credential_for_model"
 
 
-def test_too_large(open_gate: Any) -> None:
-    gate = open_gate({"KEYTOLL_BODY_BYTES_MAX": "1024"})
-    assert gate.post("plain").status_code == 200
-    answer = gate.post("plain", padding="x" * 1024)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+def test_too_large(gate: TollGate) -> None:
+    """Refused on what the caller declares, before a byte of the body is read."""
+    connection = http.client.HTTPConnection(gate.program.base_url.removeprefix("http://"))
+    connection.putrequest("POST", "/api/v1/chat/completions")
+    connection.putheader("authorization", f"Bearer {gate.program.api_keys['owner']}")
+    connection.putheader("content-length", str(33_554_433))
+    connection.endheaders()
+    answer = connection.getresponse()
+    error = json.loads(answer.read())["error"]
+    connection.close()
+    assert (answer.status, error["code"]) == (413, "request_too_large")
 
 
 def test_paths_and_methods(gate: TollGate) -> None:
