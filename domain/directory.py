@@ -10,13 +10,13 @@ from typing import Final
 from domain.account import Account, ApiKey, Markup, Routing, markup_rate_at
 from domain.clock import instant_text
 from domain.credential import Credential, Outcome, Status
-from domain.eventlog.port import EventLog, LogReader, Recorded
+from domain.eventlog.follow import Follower
+from domain.eventlog.port import EventLog, Recorded
 from domain.events.codec import decode
 from domain.ids import public_id
 from domain.repository import mutated
 
 _STREAMS: Final = frozenset({"account", "credential"})
-_PAGE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +81,8 @@ class Directory:
     """Looks up by dictionary. Any thread may read; `catch_up` takes in what was appended since."""
 
     def __init__(self, log: EventLog) -> None:
-        self._log = log
         self._lock = Lock()
-        # A restored log continues others, in which its accounts were opened.
-        self._stores: tuple[LogReader, ...] = (*log.earlier(), log)
-        self._positions: dict[str, int] = {}
+        self._follower = Follower(log, streams=_STREAMS)
         self._account_aggregates: dict[str, Account] = {}
         self._credential_aggregates: dict[str, Credential] = {}
         self._accounts: dict[str, AccountView] = {}
@@ -98,9 +95,9 @@ class Directory:
     def catch_up(self) -> int:
         """Apply the log up to its present end; return the seq up to which it is applied."""
         with self._lock:
-            for store in self._stores:
-                self._read(store)
-            return self._positions.get(self._log.store_id, 0)
+            for recorded in self._follower.news():
+                self._apply(recorded)
+            return self._follower.position
 
     def api_key(self, secret_sha256: str) -> ApiKeyView | None:
         """The API key whose secret has this SHA-256 (hex), revoked ones included."""
@@ -140,18 +137,6 @@ class Directory:
     def credentials(self, account_id: str) -> tuple[CredentialView, ...]:
         """The account's credentials in its order, disabled ones included, removed ones not."""
         return self._credentials_of.get(account_id, ())
-
-    def _read(self, store: LogReader) -> None:
-        """Apply what a store holds past our position in it."""
-        head, at = store.head(), store.store_id
-        while self._positions.get(at, 0) < head:
-            page = store.read(after=self._positions.get(at, 0), limit=_PAGE, streams=_STREAMS)
-            for recorded in page:
-                self._apply(recorded)
-                self._positions[at] = recorded.seq
-            if len(page) < _PAGE:
-                # The rest up to `head` is of other streams: never scan it again.
-                self._positions[at] = max(self._positions.get(at, 0), head)
 
     def _apply(self, recorded: Recorded) -> None:
         if recorded.topic.startswith("account."):

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from domain.clock import parse_instant
 from domain.errors import DomainError
+from domain.eventlog.follow import Follower
 from domain.eventlog.port import EventLog, LogReader, Recorded
 from domain.events.codec import decode
 from domain.ids import public_id
@@ -17,7 +18,6 @@ from domain.invoice import InvoiceNotFound, InvoicePaid, InvoiceVoided, Period, 
 from domain.invoice_series import CreditNoteIssued, InvoiceIssued, Series
 
 _STREAMS: Final = frozenset({"invoice"})
-_PAGE: Final = 500
 
 
 class PeriodOverlaps(DomainError):
@@ -44,17 +44,16 @@ class InvoiceRegister:
 
     def __init__(self, log: EventLog) -> None:
         self._lock = Lock()
-        # A restored log continues others, in which invoices were issued.
+        self._follower = Follower(log, streams=_STREAMS)
         self._stores: tuple[LogReader, ...] = (*log.earlier(), log)
-        self._positions: dict[str, int] = {}
         self._invoices: dict[str, IssuedInvoice] = {}
         self._numbers: dict[UUID, int] = {}
 
     def catch_up(self) -> None:
         """Apply the log up to its present end."""
         with self._lock:
-            for store in self._stores:
-                self._read(store)
+            for recorded in self._follower.news():
+                self._apply(recorded)
 
     def all(
         self, *, account_id: str | None = None, sandbox: bool | None = None
@@ -100,18 +99,6 @@ class InvoiceRegister:
         if not isinstance(event, InvoiceIssued):
             raise InvoiceNotFound(f"seq {invoice.seq} does not hold {invoice.number}")
         return event, recorded.recorded_at
-
-    def _read(self, store: LogReader) -> None:
-        head, position = store.head(), self._positions.get(store.store_id, 0)
-        while position < head:
-            page = store.read(after=position, limit=_PAGE, streams=_STREAMS)
-            for recorded in page:
-                self._apply(recorded)
-                position = recorded.seq
-            if len(page) < _PAGE:
-                # The rest up to `head` is of other streams: never scan it again.
-                position = max(position, head)
-            self._positions[store.store_id] = position
 
     def _apply(self, recorded: Recorded) -> None:
         event = decode(recorded)
