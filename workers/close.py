@@ -17,9 +17,9 @@ from domain.account import Account
 from domain.clock import Clock, instant_text, parse_instant
 from domain.errors import DomainError
 from domain.eventlog.port import Conflict, EventLog, Recorded
-from domain.events.base import Event
+from domain.events.base import Event, JsonObject
 from domain.events.codec import decode
-from domain.events.store import LogSealed
+from domain.events.store import LogSealed, StoreOpened, store_stream
 from domain.ids import public_id
 from domain.invoice import Period, invoice_stream
 from domain.invoice_register import InvoiceRegister, IssuedInvoice
@@ -194,6 +194,10 @@ class Closer:
     def _cutoff(self, seal: _Seal) -> dict[str, int]:
         return {self._log.store_id: seal.seq}
 
+    def _ended_cutoff(self) -> dict[str, int]:
+        """The stores that a restored log continues have ended, and count whole."""
+        return {store.store_id: store.head() for store in self._log.earlier()}
+
     def _append(
         self, account: Account, question: InvoiceQuestion, computed: Computed, seal: _Seal
     ) -> None:
@@ -216,9 +220,12 @@ class Closer:
             start=instant_text(question.period.start),
             end=instant_text(question.period.end),
             currency=account.currency,
-            cutoff=self._cutoff(seal),
+            cutoff={**self._ended_cutoff(), **self._cutoff(seal)},
             price_books=computed.books,
-            merkle={self._log.store_id: {"size": seal.size, "root": seal.root}},
+            merkle={
+                **_ended_roots(self._log),
+                self._log.store_id: {"size": seal.size, "root": seal.root},
+            },
             tax_rate=account.tax_rate,
             tax_note=account.tax_note,
             **figures,
@@ -228,3 +235,15 @@ class Closer:
         )
         carried = [cast("Event", each) for each in account.collect_events()]
         self._log.submit(event, *carried, account_id=question.account_id).result()
+
+
+def _ended_roots(log: EventLog) -> dict[str, JsonObject]:
+    """Size and root of the stores that a log continues, as the next store of each has said."""
+    roots: dict[str, JsonObject] = {}
+    for store in (*log.earlier(), log) if log.earlier() else ():
+        for recorded in log.stream(store_stream(store.store_id)):
+            event = decode(recorded)
+            if isinstance(event, StoreOpened) and event.continues is not None:
+                said = event.continues
+                roots[said["store_id"]] = {"size": said["size"], "root": said["root"]}
+    return roots

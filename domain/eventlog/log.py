@@ -14,7 +14,7 @@ from domain.eventlog.commit import Item, LineStore, MakeEvent, Position, StoreFa
 from domain.eventlog.port import LogReader, Recorded, StoreUnavailable
 from domain.events.base import Event
 from domain.events.codec import Encoded, encode
-from domain.events.store import LogSealed, StoreOpened
+from domain.events.store import LogSealed, StoreOpened, store_stream
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class StoredLog:
         self._store_id = store_id
         self._writer = Writer(store, store_id=store_id, clock=clock)
         self._closed = False
-        self._continues = None if self.head() else store.continues()
+        self._continues = None if _says_its_past(store, store_id) else store.continues()
 
     @property
     def store_id(self) -> str:
@@ -46,13 +46,16 @@ class StoredLog:
         return await future
 
     def opened(self, *, epoch: str, program: str) -> Future[Recorded]:
+        # Said once, be it after events of commands that came before the first opening.
+        continues, self._continues = self._continues, None
+
         def make(stream: UUID, position: Position) -> Event:
             return StoreOpened(
                 originator_id=stream,
                 originator_version=position.version,
                 epoch=epoch,
                 program=program,
-                continues=self._continues if position.version == 1 else None,
+                continues=continues,
             )
 
         return self._append_own(make)
@@ -115,6 +118,13 @@ class StoredLog:
         group.add_done_callback(pass_on)
         self._writer.put(Item((), group, make=make))
         return single
+
+
+def _says_its_past(store: LineStore, store_id: str) -> bool:
+    """There is no store before this one, or an opening has named it."""
+    if not store.earlier():
+        return True
+    return any(row.topic == StoreOpened.TOPIC for row in store.stream(store_stream(store_id)))
 
 
 def _encode_all(events: Sequence[Event], account_id: str | None) -> list[Encoded]:

@@ -117,13 +117,13 @@ class Trail:
 
     def before(self, invoice: Json) -> list[Json]:
         """Invoices of the same account and kind that were issued before, in their order."""
-        own = [e["seq"] for e in self.invoices if e["data"]["invoice_id"] == invoice["id"]]
-        limit = own[0] if own else float("inf")
-        same = ("account_id", "sandbox")
+        # An export is in the order of recording, also where a restored log begins a new store.
+        issued = [e["data"] for e in self.invoices]
+        own = [i for i, data in enumerate(issued) if data["invoice_id"] == invoice["id"]]
         return [
-            {"id": e["data"]["invoice_id"], "period": e["data"], **e["data"]}
-            for e in sorted(self.invoices, key=lambda event: int(event["seq"]))
-            if e["seq"] < limit and all(e["data"][name] == invoice[name] for name in same)
+            {"id": data["invoice_id"], "period": data, **data}
+            for data in issued[: own[0] if own else None]
+            if all(data[name] == invoice[name] for name in ("account_id", "sandbox"))
         ]
 
 

@@ -7,12 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from domain.directory import Directory
+from domain.eventlog.export import export_events
 from domain.eventlog.sqlite import SQLiteLog, begin_new_store, open_sqlite_log
+from domain.invoice import Period
+from domain.invoice_register import InvoiceRegister
 from projections.drift import drift
 from projections.projector import AnotherLog, Projector
 from projections.rebuild import facts
+from projections.recompute import recompute
+from projections.replay import differences, live_state, replayed_state
 from projections.store.port import ProjectionStore
 from tests.projections.world import World
+from tests.recompute.recompute import Trail
+from tests.recompute.recompute import recompute as recomputed_outside
 from tests.workers.office import DECEMBER, NOVEMBER, Office, assert_adds_up
 
 
@@ -33,12 +41,13 @@ def test_a_restored_log_is_billed_on(tables: ProjectionStore, tmp_path: Path) ->
     before.go_to(NOVEMBER.end)
     (november,) = before.close(NOVEMBER)
     world.tick(days=1)
-    running = world.routed(account)
+    running, first = world.routed(account), log.store_id
     log.close()
 
     begin_new_store(path, store_id="store-2")
     log = opened(world, path)
     try:
+        log.opened(epoch="epoch-2", program="keytoll test").result()
         after = Office(tables, world)
         after.projector.start()
         assert after.projector.as_of == {"store-2": 0}
@@ -50,7 +59,9 @@ def test_a_restored_log_is_billed_on(tables: ProjectionStore, tmp_path: Path) ->
         assert again == november
         (december,) = after.close(DECEMBER)
         assert_adds_up(december)
-        assert december["cutoff"].keys() == {"store-2"}
+        assert december["cutoff"].keys() == december["merkle"].keys() == {first, "store-2"}
+        ended = log.earlier()[0].head()
+        assert december["cutoff"][first] == december["merkle"][first]["size"] == ended
         assert december["number"] == "KT-2027-000001"
         assert december["carried_in"] == november["carried_out"]
         kinds = {line["kind"]: line for line in december["lines"]}
@@ -58,6 +69,14 @@ def test_a_restored_log_is_billed_on(tables: ProjectionStore, tmp_path: Path) ->
         assert Decimal(kinds["adjustment"]["fee_usd"]) == Decimal("0.02999")
         for period, invoice in ((NOVEMBER, november), (DECEMBER, december)):
             assert after.report(period, account)["totals"]["fee_usd"] == invoice["fee_usd_exact"]
+        own = recompute(log, world.books, after.register, Period(NOVEMBER.start, DECEMBER.end))
+        assert (len(own.invoices), own.differences) == (2, [])
+        trail = Trail([line.rstrip(b"\n") for line in export_events(log)], world.full_book.lines())
+        for invoice in (november, december):
+            assert recomputed_outside(trail, invoice) == []
+        directory, register = Directory(log), InvoiceRegister(log)
+        _, live = live_state(log, after.projector, directory, register)
+        assert list(differences(replayed_state(log, world.books), live)) == []
         until = after.projector.catch_up()
         assert drift(log=log, store=tables, books=world.books, until=until) == []
         whole = facts(tables, until=after.projector.as_of)

@@ -133,6 +133,22 @@ def test_only_the_first_opening_says_what_it_continues(copy: Path) -> None:
         log.close()
 
 
+def test_what_came_before_the_first_opening_does_not_silence_it(copy: Path) -> None:
+    """A command without a server may write and seal before any process has opened the store."""
+    name = begin_new_store(copy)
+    log = opened(copy)
+    log.submit(routed(), account_id=None).result()
+    log.close()
+    log = opened(copy)
+    log.seal().result()
+    event = decode(log.opened(epoch="ep", program="keytoll 0.1.0").result())
+    assert isinstance(event, StoreOpened)
+    assert event.continues is not None
+    assert (log.store_id, event.continues["store_id"]) == (name, "st_1")
+    log.close()
+    assert verify_file(copy).ok
+
+
 def test_restoring_twice_and_an_empty_store(tmp_path: Path) -> None:
     path = tmp_path / "empty.sqlite"
     opened(path, store_id="st_1").close()
