@@ -16,7 +16,6 @@ from domain.eventlog.memory import open_memory_log
 from domain.events.requests import (
     FAILURES,
     NOTHING_GENERATED,
-    NOTHING_GENERATED,
     RequestFailed,
     RequestRouted,
 )
