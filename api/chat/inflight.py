@@ -53,6 +53,9 @@ class InFlight:
         self._per_account[account_id] += 1
         self._interrupts[request_id] = interrupt
         self._idle.clear()
+        if self.stopping:
+            # It was let in just before, and nobody would wait for it any more.
+            interrupt()
 
     def leave(self, request_id: str, account_id: str) -> None:
         """A call has its terminal event (or has handed it over)."""

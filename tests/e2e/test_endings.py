@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -181,6 +182,50 @@ def test_a_second_start_finds_nothing_to_settle(open_gate: Opened) -> None:
     assert not any(line["data"].get("failure") == "process_lost" for line in gate.program.lines())
     assert gate.program.lines()[: len(before)] == before
     assert gate.post("plain").status_code == 200
+
+
+def test_a_provider_that_takes_too_long(open_gate: Opened) -> None:
+    gate = open_gate(
+        {
+            "KEYTOLL_CONNECT_TIMEOUT_S": "1",
+            "KEYTOLL_FIRST_BYTE_TIMEOUT_S": "1",
+            "KEYTOLL_SILENCE_TIMEOUT_S": "1",
+        }
+    )
+    silent, stuck, whole = new_name(), new_name(), new_name()
+    with ThreadPoolExecutor() as pool:
+        unanswered = pool.submit(gate.post, "never", name=silent)
+        broken = pool.submit(gate.post, "hold-first", name=stuck, stream=True)
+        half = pool.submit(gate.post, "hold-first", name=whole)
+        answer = unanswered.result(10)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (504, "provider_timeout")
+        assert answer.headers["x-should-retry"] == "false"
+        last = json.loads(sse(broken.result(10))[-1])
+        assert last["error"]["code"] == "provider_timeout"
+        assert last["x_keytoll"]["usage_source"] == "estimate"
+        assert half.result(10).status_code == 504
+    assert gate.program.settled(silent)["data"]["failure"] == "timeout"
+    event = gate.program.settled(stuck)
+    assert (event["topic"], event["data"]["reason"]) == ("request.usage-estimated", "cut_off")
+    for name in (silent, stuck, whole):
+        served = gate.upstream.call(name)
+        gate.upstream.wait(lambda served=served: served.state == "left")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("behaviour", ["plain", "silent", "status-429", "cut"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_receipt_can_be_read_at_once(gate: TollGate, behaviour: str, stream: bool) -> None:
+    answer = gate.post(behaviour, stream=stream)
+    identity = answer.headers["x-request-id"]
+    with gate.program.client() as owner:
+        told = owner.get(f"/api/v1/usage/requests/{identity}").json()
+    if "x_keytoll" in answer.text:
+        lines = [text for text in answer.text.split("\n\n") if "x_keytoll" in text]
+        shown = json.loads(lines[-1].removeprefix("data: "))["x_keytoll"]
+        assert {name: told[name] for name in shown} == shown
+    events = gate.program.events_of(identity)
+    assert [event["event_id"] for event in told["events"]] == [e["event_id"] for e in events]
+    assert told["state"] == ("failed" if events[1]["topic"] == "request.failed" else "settled")
 
 
 def _refused(client: httpx.Client) -> httpx.Response:

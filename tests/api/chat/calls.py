@@ -49,8 +49,11 @@ class SickStore(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.sick = False
+        self.before_write: Callable[[], None] | None = None
 
     def write(self, rows: Sequence[Recorded], *, sealed: Frontier | None) -> None:
+        if self.before_write is not None:
+            self.before_write()
         if self.sick:
             raise StoreFailure("the disk is full")
         super().write(rows, sealed=sealed)

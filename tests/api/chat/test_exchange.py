@@ -242,3 +242,20 @@ async def test_a_key_that_goes_while_its_call_runs_does_not_hurt_the_call(calls:
         "request.routed",
         "request.usage-reported",
     ]
+
+
+async def test_a_call_that_slips_in_while_the_program_stops(calls: Calls) -> None:
+    """It was accepted a moment before; the stop has been waited for without it."""
+
+    def stop() -> None:
+        calls.in_flight.stopping = True
+
+    calls.store.before_write = stop
+    calls.provider.on_request = asyncio.Event().wait  # an answer that never comes
+    async with asyncio.timeout(5):
+        client = await calls.call()
+    assert (client.status, client.json["error"]["code"]) == (503, "shutting_down")
+    topic, data = calls.requests()[1]
+    assert (topic, data["failure"]) == ("request.failed", "cancelled_before_answer")
+    assert (await calls.call()).status == 503
+    assert len(calls.requests()) == 2
