@@ -15,7 +15,7 @@ from api.routes.schemas import ERRORS
 from domain.directory import Directory
 from domain.errors import BadValue
 from domain.eventlog.checkpoint import checkpoint_of
-from domain.eventlog.port import EventLog, Recorded
+from domain.eventlog.port import EventLog, LogReader, Recorded
 from domain.events.base import JsonObject
 from domain.ids import parse_id
 from pricing.book import Books
@@ -27,6 +27,8 @@ SCANNED_MAX: Final = 20_000
 _STREAM: Final = re.compile(r"(acc|cred|req|inv)_[0-9a-f]{32}")
 _TOPIC: Final = re.compile(r"[a-z-]+(\.[a-z-]+)?")
 
+Place = tuple[int, int]
+"""The number of a store of the log, and a seq in it."""
 After = Annotated[str | None, Query(max_length=100, description="<store_id>:<seq>")]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
 Text = Annotated[str | None, Query(max_length=60)]
@@ -64,16 +66,15 @@ class Trail:
 
     def events(self, after: str | None, limit: int, wanted: EventFilter) -> JsonObject:
         """One page, in the order of recording; `next` is the `after` of the next page."""
-        position = self._position(after)
         found: list[JsonObject] = []
-        for each in islice(self._source(position, wanted), SCANNED_MAX):
-            position = each.seq
+        for each in islice(self._source(after, wanted), SCANNED_MAX):
+            after = f"{each.store_id}:{each.seq}"
             if wanted.takes(each):
                 found.append(event_json(each))
             if len(found) == limit:
                 break
-        ended = not any(True for _ in islice(self._source(position, wanted), 1))
-        return {"events": found, "next": None if ended else f"{self.log.store_id}:{position}"}
+        ended = next(self._source(after, wanted), None) is None
+        return {"events": found, "next": None if ended else after}
 
     def request(self, request_id: str) -> JsonObject:
         """All events of a request and what they lead to."""
@@ -103,7 +104,7 @@ class Trail:
         """Size and root of the log at each seal, oldest first."""
         seals = (
             each
-            for each in self._pages(self._position(after), {"store"})
+            for each in self._events(self._place(after), {"store"})
             if each.topic == "store.log-sealed"
         )
         found = [checkpoint_of(each) for each in islice(seals, limit)]
@@ -118,28 +119,40 @@ class Trail:
             for seal in found
         ]
         more = len(found) == limit
-        last = f"{self.log.store_id}:{found[-1].seq}" if more else None
+        last = f"{found[-1].store_id}:{found[-1].seq}" if more else None
         return {"checkpoints": shown, "next": last}
 
-    def _source(self, position: int, wanted: EventFilter) -> Iterator[Recorded]:
+    def _source(self, after: str | None, wanted: EventFilter) -> Iterator[Recorded]:
+        place = self._place(after)
         if wanted.stream is None:
-            yield from self._pages(position, None)
+            yield from self._events(place, None)
         else:
-            originator_id = UUID(wanted.stream.partition("_")[2])
-            yield from (each for each in self.log.stream(originator_id) if each.seq > position)
+            number = {store.store_id: index for index, store in enumerate(self._stores())}
+            for each in self.log.stream(UUID(wanted.stream.partition("_")[2])):
+                if (number[each.store_id], each.seq) > place:
+                    yield each
 
-    def _pages(self, position: int, streams: set[str] | None) -> Iterator[Recorded]:
-        while page := self.log.read(after=position, limit=LIMIT_MAX, streams=streams):
-            yield from page
-            position = page[-1].seq
+    def _events(self, place: Place, streams: set[str] | None) -> Iterator[Recorded]:
+        """Everything past a place, store by store."""
+        first, seq = place
+        for store in self._stores()[first:]:
+            while page := store.read(after=seq, limit=LIMIT_MAX, streams=streams):
+                yield from page
+                seq = page[-1].seq
+            seq = 0
 
-    def _position(self, after: str | None) -> int:
+    def _stores(self) -> Sequence[LogReader]:
+        """Those that a restored log continues, and the one that is written."""
+        return [*self.log.earlier(), self.log]
+
+    def _place(self, after: str | None) -> Place:
         if after is None:
-            return 0
+            return 0, 0
         store_id, _, seq = after.rpartition(":")
-        if store_id != self.log.store_id or not re.fullmatch(r"[0-9]{1,18}", seq):
+        known = [store.store_id for store in self._stores()]
+        if store_id not in known or not re.fullmatch(r"[0-9]{1,18}", seq):
             raise BadValue(f"after must look like {self.log.store_id}:0", param="after")
-        return int(seq)
+        return known.index(store_id), int(seq)
 
     def _stream(self, originator_id: UUID) -> Sequence[Recorded]:
         recorded = self.log.stream(originator_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,20 +14,22 @@ from api.errors import install_error_handlers
 from api.routes import audit
 from api.routes.audit import Trail
 from domain.directory import Directory
+from domain.eventlog.history import history
+from domain.eventlog.sqlite import begin_new_store, open_sqlite_log
 from domain.events.codec import canonical, line_hash, read_line
 from domain.ids import public_id
 from domain.installation import open_installation
 from domain.ledger import Ledger
 from domain.vault.envelope import LocalMasterKey
 from domain.vault.memory import memory_vault
-from tests.projections.world import World
+from tests.projections.world import World, account_id
 
 
 class Audited:
     """An installation whose trail is read."""
 
-    def __init__(self) -> None:
-        self.world = World()
+    def __init__(self, world: World | None = None) -> None:
+        self.world = world or World()
         self.directory = Directory(self.world.log)
         self.ledger = Ledger(
             log=self.world.log,
@@ -80,6 +83,35 @@ async def test_pages_give_every_event_once_with_its_hash(audited: Audited) -> No
             given = event.pop("hash")
             assert canonical(event) == lines[event["seq"]]
             assert given == line_hash(lines[event["seq"]])
+
+
+async def test_pages_go_through_the_stores_that_a_restored_log_continues(tmp_path: Path) -> None:
+    path, world = tmp_path / "events.sqlite", World()
+    world.log = log = open_sqlite_log(path, store_id="store-1", clock=world.clock)
+    account = account_id("a")
+    world.call(account)
+    request = world.routed(account)
+    log.seal().result()
+    log.close()
+    begin_new_store(path, store_id="store-2")
+    world.log = log = open_sqlite_log(path, clock=world.clock)
+    audited = Audited(world)
+    world.failed(request, account)
+    log.seal().result()
+    try:
+        places = [(each.store_id, each.seq) for each in history(log)]
+        assert {store for store, _ in places} == {"store-1", "store-2"}
+        for limit in (1, 4, 1000):
+            events = await audited.pages(limit=limit)
+            assert [(event["store_id"], event["seq"]) for event in events] == places
+            own = await audited.pages(stream=public_id("req", request), limit=limit)
+            assert [event["originator_version"] for event in own] == [1, 2]
+        answer = (await audited.get("/checkpoints", limit=1)).json()
+        assert [each["store_id"] for each in answer["checkpoints"]] == ["store-1"]
+        answer = (await audited.get("/checkpoints", after=answer["next"])).json()
+        assert [each["store_id"] for each in answer["checkpoints"]] == ["store-2"]
+    finally:
+        log.close()
 
 
 async def test_filters(audited: Audited) -> None:
