@@ -54,6 +54,8 @@ def create_app(
         summary="Bring your own provider keys; every call is billed exactly once.",
         docs_url=None,
         redoc_url=None,
+        # A path with a slash too many is not found; a redirect would name a host of the caller's.
+        redirect_slashes=False,
     )
     app.router.routes[:0] = [Route(path, endpoint=chat) for path in CHAT_PATHS]
     for router in routers:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import Opened
 from tests.e2e.gate import TollGate, asking, new_name, sse
 from tests.e2e.program import Json
 from tests.e2e.script import Ask, Gate, openai_body, openai_chunk, parts_of, streamed
@@ -218,6 +219,26 @@ def test_a_bare_stream_gets_a_chunk_for_its_receipt(gate: TollGate) -> None:
     assert made["choices"] == [{"index": 0, "delta": {}, "finish_reason": None}]
     assert made["id"] == gate.upstream.call(name).id
     assert made["x_keytoll"]["usage_source"] == "estimate"
+
+
+def test_pages_of_named_origins_may_call(open_gate: Opened) -> None:
+    gate = open_gate({"KEYTOLL_CORS_ORIGINS": "https://app.example"})
+    for origin, allowed in (("https://app.example", True), ("https://evil.example", False)):
+        for stream in (False, True):
+            answer = gate.post("plain", stream=stream, headers={"origin": origin})
+            assert answer.status_code == 200
+            assert (answer.headers.get("access-control-allow-origin") == origin) is allowed
+            assert len(answer.headers.get_list("x-request-id")) == 1
+            assert answer.headers["x-request-id"] in answer.text
+        with gate.program.client(None) as browser:
+            asked = {"origin": origin, "access-control-request-method": "POST"}
+            preflight = browser.options("/api/v1/chat/completions", headers=asked)
+        assert (preflight.status_code == 200) is allowed
+
+
+def test_no_page_may_call_unless_its_origin_is_named(gate: TollGate) -> None:
+    answer = gate.post("plain", headers={"origin": "https://app.example"})
+    assert not any(name.startswith("access-control") for name in answer.headers)
 
 
 @pytest.mark.slow
