@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from api.providers.lenient import loads
 from api.providers.port import Chunk
 from domain.events.base import JsonObject
 
@@ -24,7 +25,7 @@ def with_receipt(body: bytes, receipt: JsonObject | None) -> bytes:
     An `x_keytoll` that the upstream sent is dropped, so that nobody else can speak for us.
     """
     if b"x_keytoll" in body:
-        members = orjson.loads(body)
+        members = loads(body)
         if members.pop(RECEIPT, None) is not None:
             body = orjson.dumps(members)
     if receipt is None:

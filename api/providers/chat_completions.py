@@ -15,6 +15,7 @@ import orjson
 from api.providers.chat_usage import normalise_chat_usage
 from api.providers.chunk_mould import Mould
 from api.providers.failures import FailureRules, classify, classify_inside, unreadable
+from api.providers.lenient import loads
 from api.providers.port import (
     ChatCall,
     Chunk,
@@ -34,6 +35,7 @@ from api.providers.verbatim import without
 NAME: Final = "openai.chat"
 _DONE: Final = b"[DONE]"
 _OWN: Final = "x_keytoll"
+_TOO_DEEP: Final = "The provider's answer is nested too deeply."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +193,11 @@ class _BodyReader:
         elif not isinstance(choices, list) or self._call.stream:
             outcome.failure = unreadable("The provider's answer is not what was asked for.")
         else:
-            outcome.answer = without(data, _OWN) if _OWN in found else data
+            answer = without(data, _OWN) if _OWN in found else data
+            if answer is None:
+                outcome.failure = unreadable(_TOO_DEEP)
+            else:
+                outcome.answer = answer
         return outcome
 
     def received_text(self) -> str:
@@ -275,12 +281,16 @@ class _StreamReader:
             return None
         return self._chunk(found, data, has_choices=bool(choices))
 
-    def _chunk(self, found: RawObject, data: bytes, *, has_choices: bool) -> Chunk:
+    def _chunk(self, found: RawObject, data: bytes, *, has_choices: bool) -> Chunk | None:
         self._finished = self._report.all_finished
         if self._mould is None or not data.startswith(self._mould.head):
             self._mould = Mould.of(found, data)
         if _OWN in found:
-            data = without(data, _OWN)
+            kept = without(data, _OWN)
+            if kept is None:
+                self._fail(unreadable(_TOO_DEEP))
+                return None
+            data = kept
         if b"\n" in data:
             # Only white space between tokens can be a line feed in JSON; ours is one line.
             data = data.replace(b"\n", b" ")
@@ -306,7 +316,7 @@ class _StreamReader:
 
 def _loaded(data: bytes) -> Any:
     try:
-        return orjson.loads(data)
+        return loads(data)
     except ValueError:
         return None
 

@@ -14,6 +14,8 @@ from api.providers.redact import redacted
 
 BODY_BYTES_MAX: Final = 256 * 1024
 _RETRY_AFTER_CHARS_MAX: Final = 40
+LEVELS_MAX: Final = 8
+"""How deep an error may hold another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +190,7 @@ def _read(body: bytes, headers: Headers) -> _Said:
     return said
 
 
-def _words(found: Any) -> _Said:
+def _words(found: Any, *, levels: int = LEVELS_MAX) -> _Said:
     """Message, type and code out of any of the shapes in use."""
     if isinstance(found, list):
         found = found[0] if found else None
@@ -198,8 +200,8 @@ def _words(found: Any) -> _Said:
         return _Said()
     for name in ("error", "detail", "fault", "errors"):
         inner = found.get(name)
-        if inner:
-            said = _words(inner)
+        if inner and levels > 1:
+            said = _words(inner, levels=levels - 1)
             code = said.code or _text(found.get("code")).lower()
             return _Said(said.message, said.kind, code, said.status or _status(found))
     return _flat(found)

@@ -9,10 +9,12 @@ from typing import Any, Final
 import orjson
 
 from api.providers.failures import classify_inside, unreadable
+from api.providers.lenient import loads
 from api.providers.messages_request import JSON_TOOL
 from api.providers.messages_usage import merged_usage, normalise_messages_usage, openai_usage
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, RawObject
 from api.providers.usage import keep_raw, told_word
+from api.providers.verbatim import written
 
 _FINISH: Final = {
     "end_turn": "stop",
@@ -75,6 +77,9 @@ class BodyReader:
         if not isinstance(content, list) or self._call.stream:
             outcome.failure = unreadable("The provider's answer is not what was asked for.")
             return outcome
+        if any(written(block.get("input")) is None for block in objects(content)):
+            outcome.failure = unreadable("The provider's answer is nested too deeply.")
+            return outcome
         outcome.answer = orjson.dumps(
             {
                 "id": outcome.upstream_id or "",
@@ -132,7 +137,7 @@ def _message(content: Any, *, unwrap_json: bool) -> tuple[RawObject, bool]:
 def _tool_call(block: Mapping[str, Any]) -> RawObject:
     called = {
         "name": block.get("name"),
-        "arguments": orjson.dumps(block.get("input") or {}).decode(),
+        "arguments": (written(block.get("input") or {}) or b"").decode(),
     }
     return {"id": block.get("id"), "type": "function", "function": called}
 
@@ -191,7 +196,7 @@ def redacted_thought(block: Mapping[str, Any], index: int) -> RawObject:
 def _said(block: Mapping[str, Any]) -> str:
     kind = block.get("type")
     if kind == "tool_use":
-        return text_of(block, "name") + orjson.dumps(block.get("input") or {}).decode()
+        return text_of(block, "name") + (written(block.get("input") or {}) or b"").decode()
     return text_of(block, str(kind)) if kind in ("text", "thinking") else ""
 
 
@@ -205,7 +210,7 @@ def created(headers: Headers) -> int:
 
 def json_object(data: bytes) -> RawObject | None:
     try:
-        found = orjson.loads(data)
+        found = loads(data)
     except ValueError:
         return None
     return found if isinstance(found, dict) else None

@@ -12,6 +12,8 @@ from domain.events.base import JsonObject
 _OF_THE_MODEL: Final = frozenset({"message", "compaction"})
 """Iterations at the price of the call's own model; the others name theirs."""
 ITERATIONS_MAX: Final = 1000
+LEVELS_MAX: Final = 4
+"""Of a usage object that are merged one by one; no count stands deeper than in the second."""
 _COMPARED: Final = ("input_tokens", "output_tokens", "cached_input_tokens")
 
 
@@ -28,7 +30,9 @@ def normalise_messages_usage(raw: Mapping[str, Any], model: str | None = None) -
     return found
 
 
-def merged_usage(start: Mapping[str, Any], delta: Mapping[str, Any]) -> RawObject:
+def merged_usage(
+    start: Mapping[str, Any], delta: Mapping[str, Any], *, levels: int = LEVELS_MAX
+) -> RawObject:
     """What a stream said at its start, overwritten by what it said later.
 
     A count that was told does not become 0 by a later 0: gateways fill fields that they do not
@@ -39,8 +43,8 @@ def merged_usage(start: Mapping[str, Any], delta: Mapping[str, Any]) -> RawObjec
         known = merged.get(name)
         if value is None or (value == 0 and known):
             continue
-        if isinstance(value, Mapping) and isinstance(known, Mapping):
-            merged[name] = merged_usage(known, value)
+        if levels > 1 and isinstance(value, Mapping) and isinstance(known, Mapping):
+            merged[name] = merged_usage(known, value, levels=levels - 1)
         else:
             merged[name] = value
     return merged
@@ -140,7 +144,7 @@ def _iterations(found: Normalised, raw: Mapping[str, Any], model: str | None) ->
     for iteration in iterations:
         if not isinstance(iteration, Mapping):
             continue
-        own = iteration.get("type") in _OF_THE_MODEL
+        own = _word(iteration, "type") in _OF_THE_MODEL
         named = model if own else _word(iteration, "model") or model
         counted = Normalised()
         _counts(counted, iteration)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-import orjson
+from api.providers.lenient import loads
 
 _SPOKEN: Final = ("content", "refusal", "reasoning_content", "reasoning")
 
@@ -17,7 +17,7 @@ def chat_received_text(objects: Iterable[bytes]) -> str:
 
 def _received(data: bytes) -> Iterator[str]:
     try:
-        found = orjson.loads(data)
+        found = loads(data)
     except ValueError:
         return
     if not isinstance(found, dict):

@@ -33,8 +33,10 @@ class Normalised:
     """Both what went in and what came out were told."""
 
     def put(self, unit: str, count: int | None, provenance: str = "reported") -> None:
-        """Set a unit, unless the count is unknown."""
-        if count is not None:
+        """Set a unit, unless the count is unknown, or a sum that is no count any more."""
+        if count is not None and count > COUNT_MAX:
+            self.note(f"not_a_count:{unit}")
+        elif count is not None:
             self.usage[unit] = count
             self.provenance[unit] = provenance
 
@@ -62,10 +64,13 @@ def told_word(value: Any) -> str | None:
 
 
 def keep_raw(found: Normalised, data: bytes, value: Any, *path: str) -> list[str]:
-    """The usage object as it was written, for the record; nothing if it is absurdly long."""
+    """The usage object as it was written, for the record; nothing if it is absurd."""
     text, verbatim = raw_text(data, value, *path)
     if not verbatim:
         found.note("usage_not_verbatim")
+    if not text:
+        found.note("usage_raw_too_deep")
+        return []
     if len(text) > RAW_CHARS_MAX:
         found.note("usage_raw_too_long")
         return []

@@ -30,28 +30,42 @@ def cut(data: bytes, *path: str) -> str | None:
     return text[span[0] : span[1]]
 
 
-def without(data: bytes, name: str) -> bytes:
-    """The object without its members called `name`, all others as they were written."""
+def without(data: bytes, name: str) -> bytes | None:
+    """The object without its members called `name`, all others as they were written.
+
+    None if it is nested too deeply to be taken apart.
+    """
     try:
         text = data.decode()
         kept = [text[start : value[1]] for key, start, value in _members(text, 0) if key != name]
     except (ValueError, IndexError, RecursionError):
         loaded: dict[str, Any] = orjson.loads(data)
         loaded.pop(name, None)
-        return orjson.dumps(loaded)
+        return written(loaded)
     return ("{" + ",".join(kept) + "}").encode()
 
 
 def raw_text(data: bytes, value: Any, *path: str) -> tuple[str, bool]:
-    """The member's own text and True; or, if that cannot be had, `value` written anew and False."""
+    """The member's own text and True; or, if that cannot be had, `value` written anew and False.
+
+    The text is empty if the value is nested too deeply to be written.
+    """
     text = cut(data, *path)
     if text is not None:
         try:
             if orjson.loads(text) == value:
                 return text, True
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
-    return orjson.dumps(value).decode(), False
+    return (written(value) or b"").decode(), False
+
+
+def written(value: Any) -> bytes | None:
+    """The value as JSON; None if it is nested deeper than can be written (254 levels)."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return None
 
 
 def _members(text: str, start: int) -> Iterator[tuple[str, int, Span]]:

@@ -81,6 +81,6 @@ def test_what_is_cut_out_is_what_a_parser_sees(
         found = cut(data, name)
         assert found is not None
         assert json.loads(found) == value
-        assert json.loads(without(data, name)) == {
+        assert json.loads(without(data, name) or b"") == {
             key: kept for key, kept in members.items() if key != name
         }

@@ -1,0 +1,46 @@
+"""JSON as providers write it, which is not always JSON as it should be.
+
+Writers in JavaScript cut a text between the halves of a surrogate pair, writers in Python put NaN
+where a number is missing. Such an answer was generated and has to be paid for, so it is read.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import orjson
+
+MENDED_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Mending looks at every text, so there is a limit to what it is worth."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+_SIGNS: Final = (b"\\u", b"NaN", b"Infinity", _BOM)
+_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)|-?Infinity|NaN', re.DOTALL)
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F]..|.)",
+    re.DOTALL,
+)
+_LONE_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]..", re.DOTALL)
+
+
+def loads(data: bytes) -> Any:
+    """The value; half a surrogate pair reads as U+FFFD, NaN as null. Raises ValueError."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        if len(data) > MENDED_BYTES_MAX or not any(sign in data for sign in _SIGNS):
+            raise
+        return orjson.loads(_TOKEN.sub(_mended, data.removeprefix(_BOM)))
+
+
+def _mended(token: re.Match[bytes]) -> bytes:
+    found = token.group()
+    if not found.startswith(b'"'):
+        return b"null"
+    return _ESCAPE.sub(_whole, found) if b"\\u" in found else found
+
+
+def _whole(escape: re.Match[bytes]) -> bytes:
+    found = escape.group()
+    return b"\\ufffd" if _LONE_HALF.fullmatch(found) else found
