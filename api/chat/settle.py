@@ -37,14 +37,6 @@ _ESTIMATE_REASON: Final = {
     "disconnected": "disconnected",
     "shutdown": "shutdown",
 }
-_INPUT_PARTS: Final = (
-    "cached_input_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "cache_write_tokens",
-    "input_audio_tokens",
-    "input_image_tokens",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +103,7 @@ class Settlement:
         usage, provenance = dict(common["usage"]), dict(common["provenance"])
         counted: list[str] = []
         if "input_tokens" not in usage:
-            count = await self._estimator.estimate_prompt_async(body, model)
-            # Never less than what the provider did report as a part of it.
-            usage["input_tokens"] = max(count, sum(usage.get(part, 0) for part in _INPUT_PARTS))
+            usage["input_tokens"] = await self._estimator.estimate_prompt_async(body, model)
             counted.append("prompt")
         if "output_tokens" not in usage:
             usage["output_tokens"] = await self._estimator.estimate_async([received()], model)
