@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from domain.clock import Clock, instant_text
@@ -14,11 +15,11 @@ class LastUsed:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._used: dict[str, str] = {}
+        self._used: dict[str, datetime] = {}
 
     def mark(self, *public_ids: str) -> None:
         """They are used now."""
-        now = instant_text(self._clock.now())
+        now = self._clock.now()
         if len(self._used) >= KEPT_MAX:
             self._used.clear()
         for public_id in public_ids:
@@ -26,4 +27,5 @@ class LastUsed:
 
     def of(self, public_id: str) -> str | None:
         """The instant, or None if this process has not seen a call with it."""
-        return self._used.get(public_id)
+        used = self._used.get(public_id)
+        return None if used is None else instant_text(used)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -15,6 +15,7 @@ from domain.events.requests import (
 )
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+M = TypeVar("M", Counter, Histogram)
 _BUCKETS_S: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
@@ -23,6 +24,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._children: dict[tuple[object, tuple[str, ...]], Any] = {}
         self._calls = Counter(
             "keytoll_calls_total",
             "Calls that have their terminal event.",
@@ -57,14 +59,21 @@ class Metrics:
         else:
             outcome = "estimated" if isinstance(event, UsageEstimated) else "reported"
             if event.first_byte_ms is not None:
-                self._first_byte.labels(routed.provider).observe(event.first_byte_ms / 1000)
-        self._calls.labels(routed.provider, outcome).inc()
+                self._of(self._first_byte, routed.provider).observe(event.first_byte_ms / 1000)
+        self._of(self._calls, routed.provider, outcome).inc()
         if event.total_ms is not None:
-            self._seconds.labels(routed.provider).observe(event.total_ms / 1000)
+            self._of(self._seconds, routed.provider).observe(event.total_ms / 1000)
 
     def call_refused(self, code: str) -> None:
         """A request was answered with an error and left no event."""
         self._refused.labels(code).inc()
+
+    def _of(self, metric: M, *labels: str) -> M:
+        """The metric's child for some labels. The library looks for it under a lock each time."""
+        child: M | None = self._children.get((metric, labels))
+        if child is None:
+            child = self._children[metric, labels] = metric.labels(*labels)
+        return child
 
     def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """A gauge that is read when it is asked for."""

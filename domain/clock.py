@@ -53,7 +53,8 @@ class FixedClock:
 
 def instant_text(instant: datetime) -> str:
     """RFC 3339 in UTC with six decimals and Z; as text it sorts as in time."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    text = instant.astimezone(UTC).isoformat(timespec="microseconds")
+    return text.removesuffix("+00:00") + "Z"
 
 
 def parse_instant(text: str, *, param: str | None = None) -> datetime:

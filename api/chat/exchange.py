@@ -179,7 +179,7 @@ class Exchange:
 
     async def _serve(self, call: ChatCall, upstream_request: UpstreamRequest) -> None:
         try:
-            async with self._life.bounded():
+            with self._life:
                 answer = await self._gateway.upstream.send(upstream_request, self._route.provider)
         except (TransportError, TimeoutError) as error:
             await self._unanswered(error)
@@ -208,9 +208,8 @@ class Exchange:
 
     async def _refused(self, answer: Answer) -> None:
         body = b""
-        with suppress(TransportError, TimeoutError):
-            async with self._life.bounded():
-                body = await answer.read(ERROR_BODY_BYTES_MAX)
+        with suppress(TransportError, TimeoutError), self._life:
+            body = await answer.read(ERROR_BODY_BYTES_MAX)
         failure = self._route.dialect.failure(answer.status, answer.headers, body)
         event = failed(self._facts("none"), failure.kind, failure.message)
         shown = failure_error(failure, self._route.credential)
@@ -224,7 +223,7 @@ class Exchange:
         ending: Ending = "complete"
         broken: ApiError | None = None
         try:
-            async with self._life.bounded():
+            with self._life:
                 async for data in answer.body:
                     self._mark_first_byte()
                     reader.feed(data)
@@ -262,7 +261,7 @@ class Exchange:
         self, reader: Reader, held: HeldStream, answer: Answer
     ) -> tuple[Ending, ApiError | None]:
         try:
-            async with self._life.bounded():
+            with self._life:
                 while not reader.done:
                     data = await self._next(answer, finished=held.finished)
                     if data is None:
@@ -296,12 +295,11 @@ class Exchange:
         """The answer was closed in silence: usage that still comes is a correction."""
         if self._late is None:
             return
-        with suppress(TransportError, TimeoutError):
-            async with self._life.bounded():
-                data = await self._late
-                while data is not None:
-                    reader.feed(data)
-                    data = None if reader.done else await anext(answer.body, None)
+        with suppress(TransportError, TimeoutError), self._life:
+            data = await self._late
+            while data is not None:
+                reader.feed(data)
+                data = None if reader.done else await anext(answer.body, None)
         await self._books.late_report(reader.finish(), event, self._facts("all"))
 
     async def _terminal(

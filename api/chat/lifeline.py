@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Literal
 
 from api.chat.inflight import InFlight
@@ -14,7 +12,10 @@ Interruption = Literal["disconnected", "shutdown"]
 
 
 class Lifeline:
-    """Bounds everything that a call waits for. `interrupted` says why it was cut short."""
+    """Bounds everything that a call waits for. `interrupted` says why it was cut short.
+
+    One timer for the whole call: `asyncio.timeout` would set and cancel one for every wait.
+    """
 
     def __init__(
         self, *, reply: Reply, in_flight: InFlight, total_s: float, drain_s: float, drains: bool
@@ -24,20 +25,35 @@ class Lifeline:
         self._drain_s = drain_s
         self._drains = drains
         """Read on for the provider's report when the caller has gone."""
-        self._deadline = asyncio.get_running_loop().time() + total_s
-        self._scope: asyncio.Timeout | None = None
+        self._loop = asyncio.get_running_loop()
+        self._deadline = self._loop.time() + total_s
+        self._timer: asyncio.TimerHandle | None = None
+        self._expired = False
+        self._waiter: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._cut = False
+        """The waiter was cancelled by us."""
         self.draining = False
         self.interrupted: Interruption | None = None
 
-    @asynccontextmanager
-    async def bounded(self) -> AsyncIterator[None]:
-        """Ends with TimeoutError at the deadline, or as soon as the call is interrupted."""
-        async with asyncio.timeout_at(self._deadline) as scope:
-            self._scope = scope
-            try:
-                yield
-            finally:
-                self._scope = None
+    def __enter__(self) -> None:
+        """From here to the end of the block a TimeoutError comes at the deadline, or as soon as
+        the call is interrupted. Blocks follow each other, they never nest."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a call is served inside a task")
+        self._waiter, self._cancelling, self._cut = task, task.cancelling(), False
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._deadline, self._expire)
+        elif self._expired:
+            self._loop.call_soon(self._expire)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        waiter, self._waiter = self._waiter, None
+        if self._cut and waiter is not None:
+            still_cancelled = waiter.uncancel() > self._cancelling
+            if kind is asyncio.CancelledError and not still_cancelled:
+                raise TimeoutError
 
     async def watch(self, receive: Receive) -> None:
         """Wait until the caller goes away; then drain or cancel as the provider's row says."""
@@ -49,7 +65,7 @@ class Lifeline:
         if self._drains and self._in_flight.may_drain():
             self.draining = True
             self._in_flight.drains += 1
-            self._move(min(self._deadline, asyncio.get_running_loop().time() + self._drain_s))
+            self._move(min(self._deadline, self._loop.time() + self._drain_s))
         else:
             self._interrupt("disconnected")
 
@@ -59,6 +75,8 @@ class Lifeline:
 
     def release(self) -> None:
         """The call is over."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self.draining:
             self.draining = False
             self._in_flight.drains -= 1
@@ -70,5 +88,12 @@ class Lifeline:
 
     def _move(self, deadline: float) -> None:
         self._deadline = deadline
-        if self._scope is not None:
-            self._scope.reschedule(deadline)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._expired = True
+        if self._waiter is not None and not self._cut:
+            self._cut = True
+            self._waiter.cancel()

@@ -15,6 +15,8 @@ from domain.labels.port import checked_tags
 
 MODEL_LENGTH_MAX: Final = 256
 CHOICES_MAX: Final = 128
+_LEVELS_SURE: Final = 250
+"""So many levels can always be written again."""
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _TRUE: Final = frozenset({"true", "1", "on", "yes"})
 _FALSE: Final = frozenset({"false", "0", "off", "no"})
@@ -73,8 +75,9 @@ def parse_request(raw: bytes, headers: Mapping[str, str]) -> ChatRequest:
 def _object(raw: bytes) -> JsonObject:
     try:
         body = orjson.loads(raw)
-        # What cannot be written again cannot be sent on (orjson writes at most 254 levels).
-        orjson.dumps(body)
+        if raw.count(b"{") + raw.count(b"[") > _LEVELS_SURE:
+            # What cannot be written again cannot be sent on (orjson writes at most 254 levels).
+            orjson.dumps(body)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
         raise ApiError(400, "invalid_json", f"The body is not valid JSON: {error}") from None
     if not isinstance(body, dict):

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import zlib
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import aiohttp
 import httpx
@@ -24,6 +24,7 @@ from api.providers.port import UpstreamRequest
 from domain.errors import DomainError
 
 Phase = Literal["connect", "first_byte", "idle", "total"]
+T = TypeVar("T")
 
 CONNECTIONS_MAX: Final = 1000
 KEEP_ALIVE_S: Final = 30.0
@@ -85,14 +86,12 @@ class Target(Protocol):
 class Answer:
     """Status, headers and the body as it arrives. Close it, whatever happens."""
 
-    def __init__(
-        self, response: httpx.Response, *, timeouts: Timeouts, deadline: float, bytes_max: int
-    ) -> None:
+    def __init__(self, response: httpx.Response, *, patience: _Patience, bytes_max: int) -> None:
         self.status = response.status_code
         self.headers = _headers(response)
         self._stream = _stream(response)
         self._pieces = aiter(self._stream)
-        self._patience = _Patience(idle_s=timeouts.idle_s, deadline=deadline)
+        self._patience = patience
         self._bytes_left = bytes_max
         self._decoder = _decoder(self.headers.get("content-encoding", ""))
 
@@ -107,7 +106,10 @@ class Answer:
     async def __anext__(self) -> bytes:
         while True:
             try:
-                data = await self._patience.wait(self._pieces)
+                data = await self._patience.piece(self._pieces)
+            except StopAsyncIteration:
+                self._patience.end()
+                raise
             except (httpx.HTTPError, aiohttp.ClientError, OSError):
                 raise Broken("the connection to the provider broke") from None
             if self._decoder is not None:
@@ -140,37 +142,45 @@ class Answer:
 
 
 class _Patience:
-    """Waits for each piece of one answer no longer than allowed.
+    """Waits for an answer, and then for each piece of it, no longer than allowed.
 
-    `asyncio.timeout` around each piece would set and cancel a timer per chunk; here one timer per
-    answer looks now and then whether somebody waits for too long.
+    `asyncio.timeout` around each would set and cancel a timer per chunk; here one timer per call
+    looks now and then whether somebody waits for too long.
     """
 
-    def __init__(self, *, idle_s: float, deadline: float) -> None:
+    def __init__(self, timeouts: Timeouts) -> None:
         self._loop = asyncio.get_running_loop()
-        self._idle_s = idle_s
-        self._deadline = deadline
-        self._due = min(self._loop.time() + idle_s, deadline)
+        now = self._loop.time()
+        self._idle_s = timeouts.idle_s
+        self._deadline = now + timeouts.total_s
+        self._first_byte = now + timeouts.connect_s + timeouts.first_byte_s
+        self._due = now
         self._waiter: asyncio.Task[Any] | None = None
         self._expired = False
-        self._timer: asyncio.TimerHandle | None = self._loop.call_at(self._due, self._look)
+        self._timer: asyncio.TimerHandle | None = self._loop.call_at(
+            min(self._first_byte, self._deadline, now + self._idle_s), self._look
+        )
 
-    async def wait(self, pieces: AsyncIterator[bytes]) -> bytes:
-        """The next piece. Raises TimedOut (idle or total), and whatever the pieces raise."""
+    def answer(self, sending: Awaitable[httpx.Response]) -> Awaitable[httpx.Response]:
+        """The answer's head. Raises TimedOut (first byte, total), and whatever sending raises."""
+        return self._wait(sending, self._first_byte, "first_byte")
+
+    def piece(self, pieces: AsyncIterator[bytes]) -> Awaitable[bytes]:
+        """The next piece. Raises TimedOut (idle, total), and whatever the pieces raise."""
+        return self._wait(anext(pieces), self._loop.time() + self._idle_s, "idle")
+
+    async def _wait(self, awaited: Awaitable[T], due: float, phase: Phase) -> T:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("an answer is read inside a task")
-        self._due = min(self._loop.time() + self._idle_s, self._deadline)
+        self._due = min(due, self._deadline)
         cancelling = task.cancelling()
         self._waiter = task
         try:
-            return await anext(pieces)
+            return await awaited
         except asyncio.CancelledError:
             if self._expired and task.uncancel() <= cancelling:
-                raise TimedOut("total" if self._due >= self._deadline else "idle") from None
-            raise
-        except StopAsyncIteration:
-            self.end()
+                raise TimedOut(phase if due < self._deadline else "total") from None
             raise
         finally:
             self._waiter = None
@@ -188,7 +198,8 @@ class _Patience:
             self._expired = True
             self._waiter.cancel()
             return
-        due = self._due if self._waiter is not None else now + self._idle_s
+        # Whoever begins to wait for a piece after this look may wait until the next at least.
+        due = now + self._idle_s if self._waiter is None else min(self._due, now + self._idle_s)
         self._timer = self._loop.call_at(max(due, now + _LOOK_S_MIN), self._look)
 
 
@@ -210,7 +221,8 @@ class Upstream:
             named_hosts=frozenset(host for _, host, _ in self._named),
             connections_max=connections_max,
         )
-        self._urls: dict[str, httpx.URL] = {}
+        self._urls: dict[tuple[str, ...], httpx.URL] = {}
+        """By URL and the hosts that it was found allowed for."""
 
     async def send(self, request: UpstreamRequest, target: Target) -> Answer:
         """Send and return when the status and headers are there.
@@ -218,8 +230,6 @@ class Upstream:
         Raises Unreachable (HostRefused), TimedOut or Broken.
         """
         timeouts = target.timeouts
-        loop = asyncio.get_running_loop()
-        start = loop.time()
         outgoing = httpx.Request(
             request.method,
             self._url(request.url, target.hosts),
@@ -233,33 +243,31 @@ class Upstream:
         outgoing.read()
         # Else httpx looks for the encoding anew each time that a header is read.
         outgoing.headers.encoding = "ascii"
+        patience = _Patience(timeouts)
         try:
-            async with asyncio.timeout_at(start + timeouts.connect_s + timeouts.first_byte_s):
-                response = await self._transport.handle_async_request(outgoing)
-        except TimeoutError:
-            raise TimedOut("first_byte") from None
-        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            raise _reason(error) from None
-        return Answer(
-            response,
-            timeouts=timeouts,
-            deadline=start + timeouts.total_s,
-            bytes_max=self._answer_bytes_max,
-        )
+            response = await patience.answer(self._transport.handle_async_request(outgoing))
+        except BaseException as error:
+            patience.end()
+            if isinstance(error, TimeoutError):
+                raise TimedOut("first_byte") from None
+            if isinstance(error, httpx.HTTPError | aiohttp.ClientError | OSError):
+                raise _reason(error) from None
+            raise
+        return Answer(response, patience=patience, bytes_max=self._answer_bytes_max)
 
     async def aclose(self) -> None:
         """Close all connections."""
         await self._transport.aclose()
 
     def _url(self, url: str, hosts: Sequence[str]) -> httpx.URL:
-        origin = origin_of(url)
-        if origin is None or not (origin in self._named or origin_allowed(origin, hosts)):
-            raise HostRefused("the provider's address is not one that keytoll may call")
-        known = self._urls.get(url)
+        known = self._urls.get((url, *hosts))
         if known is None:
+            origin = origin_of(url)
+            if origin is None or not (origin in self._named or origin_allowed(origin, hosts)):
+                raise HostRefused("the provider's address is not one that keytoll may call")
             if len(self._urls) >= _URLS_KEPT_MAX:
                 self._urls.clear()
-            known = self._urls[url] = httpx.URL(url)
+            known = self._urls[url, *hosts] = httpx.URL(url)
         return known
 
 

@@ -1,7 +1,8 @@
 """Parts of a JSON text, cut out as they were written.
 
-What a provider reported is kept in its own bytes, numbers and all. A part is found by walking the
-object member by member, so the same word inside a text, or deeper down, is never taken for it.
+What a provider reported is kept in its own bytes, numbers and all. A part whose name stands in the
+text more than once is found by walking the object member by member, so the same word inside a text,
+or deeper down, is never taken for it.
 """
 
 from __future__ import annotations
@@ -50,13 +51,10 @@ def raw_text(data: bytes, value: Any, *path: str) -> tuple[str, bool]:
 
     The text is empty if the value is nested too deeply to be written.
     """
-    text = cut(data, *path)
-    if text is not None:
-        try:
-            if orjson.loads(text) == value:
-                return text, True
-        except (ValueError, RecursionError):
-            pass
+    for find in (_named_once, cut):
+        text = find(data, *path)
+        if text is not None and _says(text, value):
+            return text, True
     return (written(value) or b"").decode(), False
 
 
@@ -66,6 +64,28 @@ def written(value: Any) -> bytes | None:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:
         return None
+
+
+def _named_once(data: bytes, *path: str) -> str | None:
+    """The text after the name, if the name stands nowhere else: no need to walk there."""
+    name = f'"{path[-1]}"'.encode()
+    _, found, rest = data.partition(name)
+    if not found or name in rest:
+        return None
+    try:
+        text = rest.decode()
+        start = _skip(text, _expect(text, 0, ":"))
+        _, end = _DECODER.raw_decode(text, start)
+    except (ValueError, IndexError, RecursionError):
+        return None
+    return text[start:end]
+
+
+def _says(text: str, value: Any) -> bool:
+    try:
+        return bool(orjson.loads(text) == value)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _members(text: str, start: int) -> Iterator[tuple[str, int, Span]]:

@@ -8,7 +8,7 @@ unknown field is refused, and so is a missing one without a default.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from sys import modules
@@ -211,20 +211,19 @@ def _owner_topic(event_class: type) -> str:
 
 def _check_values(value: Mapping[str, Any] | list[Any], topic: str) -> None:
     """Refuse what JSON would not give back as it was: floats, tuples, objects, non-ASCII keys."""
+    items: Iterable[Any] = value
     if isinstance(value, dict):
         for key in value:
             if type(key) is not str or not key.isascii():
                 raise NotAnEvent(f"{topic}: the key {key!r} is not ASCII text")
         items = value.values()
-    else:
-        items = value  # type: ignore[assignment]
+    kinds = set(map(type, items)) - _PLAIN
+    if not kinds:
+        return
+    for kind in kinds - {dict, list}:
+        raise NotAnEvent(f"{topic}: a {kind.__name__} cannot be written")
     for item in items:
-        kind = type(item)
-        if kind in _PLAIN:
-            continue
-        if kind is not dict and kind is not list:
-            raise NotAnEvent(f"{topic}: a {kind.__name__} cannot be written")
-        if item:
+        if item and type(item) in kinds:
             _check_values(item, topic)
 
 

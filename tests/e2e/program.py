@@ -157,6 +157,7 @@ class Program:
         """Every event, read past the program from its file; each proven by seq and hash."""
         connection = sqlite.connect(self.data / "events.sqlite", read_only=True)
         try:
+            connection.execute("BEGIN")  # both answers are of one instant, while calls go on
             rows = connection.execute(
                 "SELECT l.position, l.hash, e.state FROM lines l"
                 " JOIN stored_events e ON e.rowid = l.position ORDER BY l.position"
