@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
@@ -25,6 +26,11 @@ _log = structlog.get_logger("keytoll.control")
 SOCKET: Final = "control.sock"
 REQUEST_BYTES_MAX: Final = 1 << 20
 CONNECT_S: Final = 5.0
+COMMANDS_MAX: Final = 16
+"""Commands that run at once. They have threads of their own: an asker who does not read on keeps
+one, and no call may wait for it."""
+LEAVE_S: Final = 5.0
+"""How long the end waits for askers to read what their commands still say."""
 
 RunCommand = Callable[[list[str], Path, TextIO, TextIO], int]
 """(arguments, caller's folder, out, err) → exit code; runs in a thread."""
@@ -37,6 +43,8 @@ class ControlServer:
         self._data = data
         self._run = run
         self._server: asyncio.Server | None = None
+        self._threads = ThreadPoolExecutor(COMMANDS_MAX, thread_name_prefix="command")
+        self._running: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def start(self) -> None:
         """Listen, with permission for the owner only."""
@@ -54,18 +62,26 @@ class ControlServer:
         )
 
     async def stop(self) -> None:
-        """Stop listening and remove the socket."""
+        """Stop listening, remove the socket, and let the running commands end."""
         if self._server is not None:
             self._server.close()
             with suppress(FileNotFoundError):
                 (self._data / SOCKET).unlink()
+        if self._running:
+            await asyncio.wait(list(self._running), timeout=LEAVE_S)
+        for writer in self._running.values():
+            writer.transport.abort()
+        await asyncio.to_thread(self._threads.shutdown)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
         try:
             argv, folder = _asked(await reader.readline())
+            if task is not None:
+                self._running[task] = writer
             loop = asyncio.get_running_loop()
             out, err = (cast(TextIO, _Remote(writer, loop, name)) for name in ("out", "err"))
-            code = await asyncio.to_thread(self._run, argv, folder, out, err)
+            code = await loop.run_in_executor(self._threads, self._run, argv, folder, out, err)
             writer.write(json.dumps({"exit": code}).encode() + b"\n")
             await writer.drain()
         except (_NotOurLanguage, OSError):
@@ -76,6 +92,8 @@ class ControlServer:
                 writer.write(_BROKEN)
                 await writer.drain()
         finally:
+            if task is not None:
+                self._running.pop(task, None)
             writer.close()
 
 

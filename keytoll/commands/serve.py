@@ -105,6 +105,9 @@ def command_runner(stores: Stores) -> RunCommand:
         except DomainError as error:
             console.complain(str(error))
             return 2
+        except SystemExit:  # `--help`: it would end the server, not the command
+            console.complain("the server carries out commands only")
+            return 2
 
     return run
 

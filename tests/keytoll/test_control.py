@@ -12,7 +12,7 @@ from typing import TextIO
 
 import pytest
 
-from keytoll.control import SOCKET, ControlServer, RunCommand, forward
+from keytoll.control import COMMANDS_MAX, SOCKET, ControlServer, RunCommand, forward
 
 
 @asynccontextmanager
@@ -84,3 +84,33 @@ async def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
     assert (await asked(tmp_path, "a"))[0] is None
     async with serving(tmp_path, echo):
         assert (await asked(tmp_path, "a"))[0] == 7
+
+
+async def test_an_asker_who_reads_nothing_holds_up_neither_calls_nor_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keytoll.control.LEAVE_S", 0.1)
+    ended: list[str] = []
+
+    def talkative(argv: list[str], folder: Path, out: TextIO, err: TextIO) -> int:
+        try:
+            for _ in range(10_000):
+                print("x" * 10_000, file=out)
+        finally:
+            ended.append(argv[0])
+        return 0
+
+    async with asyncio.timeout(10):
+        async with serving(tmp_path, talkative):
+            writers = []
+            for number in range(COMMANDS_MAX):
+                _, writer = await asyncio.open_unix_connection(tmp_path / SOCKET, limit=1)
+                writer.write(b'{"argv": ["%d"], "cwd": "/"}\n' % number)
+                writers.append(writer)
+            await asyncio.sleep(0.2)
+            assert not ended
+            # The threads that calls use are all free.
+            await asyncio.gather(*(asyncio.to_thread(int) for _ in range(64)))
+        assert len(ended) == COMMANDS_MAX
+    for writer in writers:
+        writer.close()
