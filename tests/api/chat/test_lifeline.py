@@ -44,7 +44,7 @@ class Setting:
             if leaves:
                 self.leaves.set()
             try:
-                async with self.life.bounded():
+                with self.life:
                     await asyncio.Event().wait()
             finally:
                 watch.cancel()
