@@ -16,6 +16,7 @@ from domain.errors import BadValue
 from domain.eventlog.port import Recorded
 from domain.events.base import Event
 from domain.events.requests import (
+    NOTHING_GENERATED,
     RequestFailed,
     RequestRouted,
     UsageCorrected,
@@ -324,7 +325,8 @@ def _failed(state: RequestState) -> Cells:
         "",
         [],
         [],
-        None,
+        # What it cost at the provider is unknown, unless that refused it.
+        ZERO.usd if failed and failed.failure in NOTHING_GENERATED else None,
         ZERO.usd,
         *[None] * len(COUNTS),
     )

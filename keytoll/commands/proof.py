@@ -7,6 +7,7 @@ from typing import Final
 
 import orjson
 
+from domain.clock import instant_text
 from domain.errors import BadValue
 from domain.eventlog.checkpoint import Checkpoint, read_checkpoints
 from domain.eventlog.sqlite_file import verify_file
@@ -178,7 +179,7 @@ def status(stores: Stores, args: argparse.Namespace, console: Console) -> int:
         "lost": found.lost,
         "dead_letters": found.dead_letters,
         "conflicts": found.conflicts,
-        "newest_closed_period_end": max(closed).isoformat() if closed else None,
+        "newest_closed_period_end": instant_text(max(closed)) if closed else None,
         "price_book": stores.books.current.hash,
     }
     if args.json:

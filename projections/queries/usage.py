@@ -147,16 +147,15 @@ def _statement(question: UsageQuestion, as_of: Mapping[str, int]) -> tuple[str, 
 
 
 def _shown(groups: Sequence[str], row: Row) -> JsonObject:
-    """One row. A group whose every used request is unrated has no amounts, rather than zero."""
+    """One row. An amount that no call of the group has is unknown, rather than zero."""
     cells = iter(row)
     shown: JsonObject = {group: next(cells) for group in groups}
     for name in (*TALLIES, *COUNTS):
         shown[name] = next(cells)
     amounts = [next(cells) for _ in AMOUNTS]
     known = [next(cells) for _ in AMOUNTS]
-    unrated = shown["unrated_requests"]
     for name, amount, with_amount in zip(AMOUNTS, amounts, known, strict=True):
-        nothing_known = unrated > 0 and not with_amount and not amount
+        nothing_known = shown["requests"] > 0 and not with_amount and not amount
         shown[name] = None if nothing_known else text_of(amount)
     return shown
 

@@ -379,3 +379,17 @@ def test_periods_are_read(text: str, start: str, end: str) -> None:
         datetime.fromisoformat(start).replace(tzinfo=UTC),
         datetime.fromisoformat(end).replace(tzinfo=UTC),
     )
+
+
+def test_every_book_that_a_price_came_from_is_named(office: Office) -> None:
+    """Also one that gave as many prices as an adjustment took back."""
+    world = office.world
+    account = world.open_account("a")
+    request = world.call(account, model="new-x")
+    office.go_to(NOVEMBER.end)
+    office.close(NOVEMBER)
+    world.rerated(request, account)
+    world.call(account)
+    office.go_to(DECEMBER.end)
+    (december,) = office.close(DECEMBER)
+    assert set(december["price_books"]) == {world.first_book.hash, world.full_book.hash}

@@ -138,6 +138,20 @@ async def test_rows_add_up_to_totals(reports: Reports) -> None:
         assert answer["as_of"] == {"store-1": reports.projector.position}
 
 
+async def test_what_a_failed_call_cost_is_unknown_unless_it_was_refused(reports: Reports) -> None:
+    world = reports.world
+    for failure in ("process_lost", "rate_limited"):
+        world.failed(world.routed(reports.account, model=failure), reports.account, failure)
+    reports.projector.catch_up()
+    report = await reports.json("owner", f"/api/v1/usage?{NOVEMBER}&group_by=model&status=failed")
+    found = {row["model"]: (row["at_cost_usd"], row["fee_usd"]) for row in report["rows"]}
+    assert found == {"process_lost": (None, "0"), "rate_limited": ("0", "0")}
+    listed = await reports.json("owner", f"/api/v1/usage/requests?{NOVEMBER}&status=failed")
+    for request in listed["requests"]:
+        receipt = await reports.json("owner", f"/api/v1/usage/requests/{request['request_id']}")
+        assert receipt["at_cost_usd"] == request["at_cost_usd"]
+
+
 async def test_groups_are_named_as_asked(reports: Reports) -> None:
     answer = await reports.json("owner", f"/api/v1/usage?{NOVEMBER}&group_by=tag:team,provider")
     found = {(row["tag:team"], row["provider"]): row["requests"] for row in answer["rows"]}
@@ -148,9 +162,7 @@ async def test_groups_are_named_as_asked(reports: Reports) -> None:
     }
     days = await reports.json("owner", f"/api/v1/usage?{NOVEMBER}&group_by=day&provider=openai")
     assert [(row["day"], row["requests"]) for row in days["rows"]] == [
-        ("2026-11-01", 1),
-        ("2026-11-02", 1),
-        ("2026-11-03", 1),
+        (f"2026-11-0{day}", 1) for day in (1, 2, 3)
     ]
 
 
