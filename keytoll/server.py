@@ -29,6 +29,8 @@ from workers.project import Project
 
 BACKLOG: Final = 2048
 FOLLOW_S: Final = 1.0
+CLOSE_S: Final = 3
+"""How long answers that are complete may still be read when the server stops."""
 
 _log = structlog.get_logger("keytoll.server")
 
@@ -177,6 +179,7 @@ def _web_config(site: Site) -> uvicorn.Config:
         server_header=False,
         date_header=True,
         timeout_keep_alive=75,
+        timeout_graceful_shutdown=CLOSE_S,
         backlog=BACKLOG,
     )
 

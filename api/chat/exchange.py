@@ -131,13 +131,22 @@ class Exchange:
         upstream_request = route.dialect.request(call, key, base_url)
 
         routed = self._routed(request_uuid, idempotency)
-        await gateway.log.append(routed, account_id=routed.account_id)
-
-        self._books = Settlement(gateway.log, gateway.estimator, gateway.in_flight, routed)
+        # Its place is taken before anything is waited for: many at once must not share one.
         gateway.in_flight.enter(self._reply.request_id, routed.account_id, self._life.shut_down)
+        try:
+            await gateway.log.append(routed, account_id=routed.account_id)
+            self._books = Settlement(gateway.log, gateway.estimator, gateway.in_flight, routed)
+            if gateway.in_flight.stopping:
+                self._life.shut_down()
+            await self._relay(call, upstream_request, receive)
+        finally:
+            gateway.in_flight.leave(self._reply.request_id, routed.account_id)
+
+    async def _relay(self, call: ChatCall, request: UpstreamRequest, receive: Receive) -> None:
+        """From the recorded request to its terminal event, whatever happens."""
         watcher = asyncio.get_running_loop().create_task(self._life.watch(receive))
         try:
-            await self._serve(call, upstream_request)
+            await self._serve(call, request)
         except Exception:
             # A bug of ours must not leave a request open: it ends as failed, and is shouted about.
             _log.exception("exchange_broke", request_id=self._reply.request_id)
@@ -149,7 +158,6 @@ class Exchange:
         finally:
             watcher.cancel()
             self._life.release()
-            gateway.in_flight.leave(self._reply.request_id, routed.account_id)
 
     def _routed(self, request_uuid: UUID, idempotency: str | None) -> RequestRouted:
         route, now = self._route, self._gateway.clock.now()

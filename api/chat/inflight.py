@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import structlog
 
+from api.errors import ApiError
 from domain.eventlog.port import Conflict, EventLog, StoreUnavailable
 from domain.events.base import Event
 
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
+SETTLE_S: Final = 10.0
+"""How long interrupted calls get to record their end."""
 _log = structlog.get_logger("keytoll.calls")
 
 
@@ -49,16 +53,25 @@ class InFlight:
         return room and self._per_account[account_id] < self._per_account_max
 
     def enter(self, request_id: str, account_id: str, interrupt: Callable[[], None]) -> None:
-        """A call begins; `interrupt` makes it settle at once with what it has."""
+        """A call takes its place; `interrupt` makes it settle at once with what it has.
+
+        Raises ApiError 429 when there is no place, Conflict when this very request is under way.
+        """
+        if not self.has_room(account_id):
+            raise ApiError(
+                429,
+                "rate_limit_exceeded",
+                "Too many requests of this account are being served at once.",
+                headers={"retry-after": "1"},
+            )
+        if request_id in self._interrupts:
+            raise Conflict(f"{request_id} is being served")
         self._per_account[account_id] += 1
         self._interrupts[request_id] = interrupt
         self._idle.clear()
-        if self.stopping:
-            # It was let in just before, and nobody would wait for it any more.
-            interrupt()
 
     def leave(self, request_id: str, account_id: str) -> None:
-        """A call has its terminal event (or has handed it over)."""
+        """A call has its terminal event (or has handed it over), or was never recorded."""
         self._per_account[account_id] -= 1
         if not self._per_account[account_id]:
             del self._per_account[account_id]
@@ -99,6 +112,9 @@ class InFlight:
         except TimeoutError:
             for interrupt in list(self._interrupts.values()):
                 interrupt()
-            await self._idle.wait()
+            # They settle at once; but whoever does not read the end of an answer is not waited for.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_S):
+                    await self._idle.wait()
         if self._unstored:
             await asyncio.wait(self._unstored, timeout=limit_s)

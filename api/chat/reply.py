@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ Receive = Callable[[], Awaitable[Message]]
 
 RECEIPT: Final = "x_keytoll"
 DONE: Final = b"data: [DONE]\n\n"
+LAST_WORDS_S: Final = 60.0
+"""How long the caller may take to make room for the last bytes of an answer."""
 
 
 def with_receipt(body: bytes, receipt: JsonObject | None) -> bytes:
@@ -61,7 +64,7 @@ class Reply:
         await self._start(
             status, ((b"content-length", str(len(body)).encode()), *_encoded(headers)), _JSON
         )
-        await self._body(body, more=False)
+        await self._last(body)
 
     async def stream(self, data: bytes) -> None:
         """More of a stream; the first call starts it."""
@@ -72,8 +75,17 @@ class Reply:
 
     async def end_stream(self, data: bytes) -> None:
         """The last bytes of a stream."""
-        await self.stream(b"")
-        await self._body(data, more=False)
+        await self._last(data, stream=True)
+
+    async def _last(self, data: bytes, *, stream: bool = False) -> None:
+        """A caller who reads nothing any more has gone: he keeps no place for ever."""
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                if stream:
+                    await self.stream(b"")
+                await self._body(data, more=False)
+        except TimeoutError:
+            self.gone = True
 
     async def _start(
         self, status: int, headers: Iterable[tuple[bytes, bytes]], content_type: bytes

@@ -259,3 +259,13 @@ async def test_a_call_that_slips_in_while_the_program_stops(calls: Calls) -> Non
     assert (topic, data["failure"]) == ("request.failed", "cancelled_before_answer")
     assert (await calls.call()).status == 503
     assert len(calls.requests()) == 2
+
+
+async def test_many_calls_at_once_do_not_share_a_place(calls: Calls) -> None:
+    calls.provider.answers = [json_answer() for _ in range(12)]
+    clients = await asyncio.gather(*(calls.call() for _ in range(12)))
+    # Four places: all twelve came before the first event was stored.
+    statuses = sorted(client.status for client in clients)
+    assert statuses == [200] * 4 + [429] * 8
+    assert len(calls.requests()) == 8
+    assert (await calls.call()).status == 200

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
 from api.chat.inflight import InFlight
+from api.errors import ApiError
 from domain.clock import FixedClock
 from domain.eventlog.log import StoredLog
 from domain.eventlog.memory import MemoryStore
+from domain.eventlog.port import Conflict
 
 
 @pytest.fixture
@@ -45,6 +48,38 @@ async def test_the_process_has_room_up_to_its_limit(log: StoredLog) -> None:
     assert not calls.has_room("acc_c")
     calls.leave("req_2", "acc_b")
     assert calls.has_room("acc_c")
+
+
+async def test_without_room_nobody_enters(log: StoredLog) -> None:
+    calls = InFlight(log, per_account_max=1, drains_max=0)
+    calls.enter("req_1", "acc_a", interrupt)
+    with pytest.raises(ApiError) as refused:
+        calls.enter("req_2", "acc_a", interrupt)
+    assert (refused.value.status, refused.value.code) == (429, "rate_limit_exceeded")
+    calls.leave("req_1", "acc_a")
+    calls.enter("req_2", "acc_a", interrupt)
+    assert len(calls) == 1
+
+
+async def test_the_same_request_runs_once(log: StoredLog) -> None:
+    calls = InFlight(log, per_account_max=9, drains_max=0)
+    calls.enter("req_1", "acc_a", interrupt)
+    with pytest.raises(Conflict):
+        calls.enter("req_1", "acc_a", interrupt)
+    calls.leave("req_1", "acc_a")
+    assert len(calls) == 0
+
+
+async def test_stopping_does_not_wait_for_who_reads_nothing(
+    log: StoredLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.chat.inflight.SETTLE_S", 0.05)
+    calls = InFlight(log, per_account_max=9, drains_max=0)
+    interrupted: list[str] = []
+    calls.enter("req_1", "acc_a", lambda: interrupted.append("req_1"))
+    async with asyncio.timeout(5):
+        await calls.stop(limit_s=0.05)
+    assert interrupted == ["req_1"]
 
 
 async def test_drains_are_limited(log: StoredLog) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -174,3 +175,19 @@ async def test_a_lost_connection_is_no_error(breaks_after: int) -> None:
     await reply.end_stream(DONE)
     assert reply.gone
     assert len(wire.sent) == breaks_after
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_caller_who_does_not_take_the_end_has_gone(
+    monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    monkeypatch.setattr("api.chat.reply.LAST_WORDS_S", 0.01)
+
+    async def stuck(message: Any) -> None:
+        if message.get("body") and not message["more_body"]:
+            await asyncio.Event().wait()
+
+    reply = Reply(stuck, request_id="req_1")
+    async with asyncio.timeout(5):
+        await (reply.end_stream(DONE) if stream else reply.json(b"{}"))
+    assert reply.gone

@@ -8,7 +8,7 @@ import pytest
 
 from api.chat.routes import headers_of, read_body
 from api.errors import ApiError
-from tests.api.chat.calls import Calls, json_answer
+from tests.api.chat.calls import Calls, Client, json_answer
 
 
 async def read(pieces: list[Any], **headers: str) -> bytes:
@@ -82,3 +82,31 @@ async def test_a_key_of_ours_may_be_limited(calls: Calls) -> None:
     assert (limited.status, limited.json["error"]["code"]) == (429, "rate_limit_exceeded")
     assert int(limited.headers["retry-after"]) == 30
     assert limited.headers["x-request-id"] == limited.json["error"]["request_id"]
+
+
+@pytest.mark.parametrize("what", ["suspended", "revoked"])
+async def test_a_key_that_is_stopped_while_its_body_arrives(calls: Calls, what: str) -> None:
+    issued = calls.ledger.issue_api_key(calls.account_id, "caller")
+    body = b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]}'
+
+    async def receive() -> Any:
+        """All of the body but its last byte; then the key is stopped, then the rest."""
+        if pieces[0]["more_body"] is False:
+            if what == "suspended":
+                calls.ledger.suspend_account(calls.account_id)
+            else:
+                calls.ledger.revoke_api_key(calls.account_id, issued.key_id)
+        return pieces.pop(0)
+
+    pieces = [piece(body[:-1], more=True), piece(body[-1:])]
+    client = Client()
+    key = f"Bearer {issued.secret.reveal()}".encode()
+    scope = {"type": "http", "method": "POST", "headers": [(b"authorization", key)]}
+
+    async def send(message: Any) -> None:
+        client.sent.append(message)
+
+    await calls.chat(scope, receive, send)
+    code = {"suspended": "account_suspended", "revoked": "invalid_api_key"}[what]
+    assert client.json["error"]["code"] == code
+    assert not calls.requests()
