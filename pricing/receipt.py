@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from domain.events.base import JsonObject
-from domain.events.requests import NOTHING_GENERATED, RequestFailed, RequestRouted, UsageEvent
+from domain.events.requests import RequestFailed, RequestRouted, UsageEvent, generated_nothing
 from domain.money import text_of
 from domain.usage import UNITS, Usage
 from pricing.paid_version import Candidate
@@ -95,7 +95,7 @@ def candidate_of(candidate: Candidate) -> JsonObject:
 
 def _failed(failed: RequestFailed) -> JsonObject:
     """Nothing is billed. What it cost at the provider is unknown unless it refused the call."""
-    refused = failed.failure in NOTHING_GENERATED
+    refused = generated_nothing(failed)
     return {
         "status": "failed",
         "failure": failed.failure,

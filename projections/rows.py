@@ -16,7 +16,6 @@ from domain.errors import BadValue
 from domain.eventlog.port import Recorded
 from domain.events.base import Event
 from domain.events.requests import (
-    NOTHING_GENERATED,
     RequestFailed,
     RequestRouted,
     UsageCorrected,
@@ -24,6 +23,7 @@ from domain.events.requests import (
     UsageEvent,
     UsageReported,
     UsageRerated,
+    generated_nothing,
 )
 from domain.ids import event_id
 from domain.invoice_series import InvoiceIssued
@@ -326,7 +326,7 @@ def _failed(state: RequestState) -> Cells:
         [],
         [],
         # What it cost at the provider is unknown, unless that refused it.
-        ZERO.usd if failed and failed.failure in NOTHING_GENERATED else None,
+        ZERO.usd if failed and generated_nothing(failed) else None,
         ZERO.usd,
         *[None] * len(COUNTS),
     )

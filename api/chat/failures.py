@@ -9,6 +9,7 @@ from api.errors import ApiError
 from api.providers.http import TimedOut, Unreachable
 from api.providers.port import FailureClass, ProviderFailure
 from domain.directory import CredentialView
+from domain.events.requests import GAVE_UP
 
 NO_RETRY: Final = {"x-should-retry": "false"}
 """The provider may have generated and billed: SDKs must not repeat the call by themselves."""
@@ -32,7 +33,7 @@ def failure_error(failure: ProviderFailure, credential: CredentialView) -> ApiEr
         code = failure.code or "provider_bad_request"
     else:
         status, code = _CODES[failure.kind]
-    headers = dict(NO_RETRY) if status == 502 else {}
+    headers = dict(NO_RETRY) if status == 502 or failure.status in GAVE_UP else {}
     if failure.retry_after is not None:
         headers["retry-after"] = failure.retry_after
     details = {"provider_status": failure.status}

@@ -16,7 +16,7 @@ from api.errors import ApiError
 from domain.clock import parse_instant
 from domain.eventlog.port import EventLog, Recorded
 from domain.events.codec import decode
-from domain.events.requests import NOTHING_GENERATED, RequestFailed
+from domain.events.requests import RequestFailed, generated_nothing
 from domain.ids import derived_id, public_id
 
 KEPT_FOR: Final = timedelta(hours=24)
@@ -53,4 +53,4 @@ def _released(events: Sequence[Recorded], now: datetime) -> bool:
     if now - parse_instant(events[0].recorded_at) > KEPT_FOR:
         return True
     last = decode(events[-1])
-    return isinstance(last, RequestFailed) and last.failure in NOTHING_GENERATED
+    return isinstance(last, RequestFailed) and generated_nothing(last)

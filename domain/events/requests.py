@@ -50,8 +50,9 @@ NOTHING_GENERATED: Final = frozenset(
         "unreachable",
     }
 )
-"""Failures after which the provider has certainly produced nothing: the call cost nothing there,
-and its `Idempotency-Key` is free again."""
+"""Failures after which the provider has produced nothing, unless it was its edge that gave up."""
+GAVE_UP: Final = frozenset({408, 504, 524})
+"""What an edge answers for a provider that took too long, and may go on generating behind it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +158,11 @@ class RequestFailed(PlainEvent):
     def __post_init__(self) -> None:
         if self.failure not in FAILURES:
             raise BadValue(f"{self.failure[:40]!r} is not a known failure")
+
+
+def generated_nothing(failed: RequestFailed) -> bool:
+    """Certainly: the call cost nothing at the provider, and its `Idempotency-Key` is free again."""
+    return failed.failure in NOTHING_GENERATED and failed.upstream_status not in GAVE_UP
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,6 +52,15 @@ def test_a_refused_key_is_named_by_its_suffix() -> None:
     assert (error.details or {})["key_suffix"] == "abcd"
 
 
+@pytest.mark.parametrize(
+    ("status", "final"), [(503, False), (504, True), (524, True), (529, False)]
+)
+def test_an_edge_that_gave_up_is_not_asked_again(status: int, final: bool) -> None:
+    error = failure_error(ProviderFailure(kind="overloaded", status=status, message="m"), OPENAI)
+    assert (error.status, error.code) == (503, "provider_overloaded")
+    assert (error.headers.get("x-should-retry") == "false") is final
+
+
 def test_retry_after_is_passed_on() -> None:
     failure = ProviderFailure(kind="rate_limited", status=429, message="m", retry_after="17")
     assert failure_error(failure, OPENAI).headers["retry-after"] == "17"

@@ -47,8 +47,15 @@ def route(log: StoredLog, request: UUID) -> None:
     log.submit(event, account_id="acc_1").result()
 
 
-def fail(log: StoredLog, request: UUID, failure: str) -> None:
-    event = RequestFailed(originator_id=request, originator_version=2, failure=failure)
+def fail(
+    log: StoredLog, request: UUID, failure: str, *, upstream_status: int | None = None
+) -> None:
+    event = RequestFailed(
+        originator_id=request,
+        originator_version=2,
+        failure=failure,
+        upstream_status=upstream_status,
+    )
     log.submit(event, account_id="acc_1").result()
 
 
@@ -82,6 +89,20 @@ def test_only_a_failure_that_generated_nothing_releases_it(
         with pytest.raises(ApiError) as caught:
             ask(log, clock)
         assert caught.value.code == "idempotency_key_reused"
+
+
+@pytest.mark.parametrize(("status", "free"), [(503, True), (504, False), (524, False)])
+def test_an_edge_that_gave_up_holds_the_key(
+    log: StoredLog, clock: FixedClock, status: int, free: bool
+) -> None:
+    request = ask(log, clock)
+    route(log, request)
+    fail(log, request, "overloaded", upstream_status=status)
+    if free:
+        assert ask(log, clock) != request
+    else:
+        with pytest.raises(ApiError):
+            ask(log, clock)
 
 
 def test_what_may_have_generated_is_not_released() -> None:
