@@ -5,7 +5,6 @@ A provider without a dialect can hold credentials already; calls to it are refus
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -21,6 +20,7 @@ from api.providers.messages import Messages, messages_auth
 from api.providers.messages_usage import normalise_messages_usage
 from api.providers.port import Dialect, ProviderKey, UpstreamRequest
 from api.providers.usage import Normalised
+from domain.credential import fields_of
 from domain.errors import BadValue
 from domain.secret import Secret
 
@@ -58,9 +58,8 @@ class Provider:
         return self.dialect is not None
 
     def fields_of(self, secret: Secret) -> ProviderKey:
-        """The fields of a credential that was sealed as `sealed_text` wrote it."""
-        found: dict[str, str] = json.loads(secret.reveal())
-        return found
+        """The fields of an opened credential of this provider."""
+        return fields_of(secret)
 
 
 def parse_key(
@@ -78,19 +77,6 @@ def key_suffix(provider: Provider, fields: ProviderKey) -> str:
 def key_warning(provider: Provider, fields: ProviderKey) -> str | None:
     """A remark on a key that is accepted but looks unusual; else None."""
     return keys.unusual(provider.key, fields)
-
-
-def sealed_text(fields: ProviderKey) -> Secret:
-    """What the vault keeps: the fields in one fixed order, so that a fingerprint is stable."""
-    return Secret(json.dumps(dict(fields), sort_keys=True, separators=(",", ":")))
-
-
-def provider_of(slug: str) -> Provider:
-    """The row of a slug. Raises UnknownProvider."""
-    found = PROVIDERS.get(slug)
-    if found is None:
-        raise UnknownProvider("there is no such provider", param="provider")
-    return found
 
 
 NORMALISERS: Final[Mapping[str, Callable[..., Normalised]]] = {
