@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -226,6 +228,30 @@ def test_the_receipt_can_be_read_at_once(gate: TollGate, behaviour: str, stream:
     events = gate.program.events_of(identity)
     assert [event["event_id"] for event in told["events"]] == [e["event_id"] for e in events]
     assert told["state"] == ("failed" if events[1]["topic"] == "request.failed" else "settled")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_caller_who_reads_nothing_holds_nothing_up(open_gate: Opened, stream: bool) -> None:
+    """His answer does not fit into the sockets between; the program still ends in time."""
+    gate = open_gate({"KEYTOLL_SHUTDOWN_TIMEOUT_S": "1"})
+    name = new_name()
+    body = json.dumps(asking("giant", name, stream=stream)).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
+        f"authorization: Bearer {gate.program.api_keys['owner']}\r\n\r\n"
+    )
+    address = urlsplit(gate.program.base_url)
+    with socket.socket() as caller:
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        caller.connect((address.hostname, address.port))
+        caller.sendall(head.encode() + body)
+        gate.upstream.wait(lambda: bool(gate.upstream.served))
+        time.sleep(0.5)
+        began = time.monotonic()
+        gate.program.stop()
+        assert time.monotonic() - began < 25
+    (events,) = gate.program.tagged(name)
+    assert events[1]["topic"] in {"request.usage-reported", "request.usage-estimated"}
 
 
 def _refused(client: httpx.Client) -> httpx.Response:
