@@ -35,6 +35,9 @@ class SseDecoder:
         return self._complete(data)
 
     def _any(self, data: bytes) -> list[SseEvent]:
+        if not data:
+            # Nothing completes nothing, and a CR before it may still be followed by its LF.
+            return []
         if self._after_cr or b"\r" in data:
             data = self._with_line_feeds(data)
         held = self._held
@@ -44,7 +47,7 @@ class SseDecoder:
         # Joining only when a blank line may be complete keeps a huge event in small pieces
         # from being copied once per piece.
         if b"\n\n" not in data and not (data[:1] == b"\n" and held[-2][-1:] == b"\n"):
-            if not data:
+            if not data:  # a LF that belonged to the CR before
                 held.pop()
             return []
         data = b"".join(held)

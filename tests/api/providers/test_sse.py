@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from api.providers.sse import SseDecoder, SseEvent
@@ -64,6 +64,7 @@ _PIECES = (
 
 
 @given(parts=st.lists(st.sampled_from(_PIECES), max_size=14), places=st.lists(st.integers(0, 60)))
+@example(parts=[b"data: x", b"\r", b"\n", b"y"], places=[8, 8])
 def test_cutting_changes_nothing(parts: list[bytes], places: list[int]) -> None:
     text = b"".join(parts)
     bounds = [0, *sorted(place for place in places if place < len(text)), len(text)]
