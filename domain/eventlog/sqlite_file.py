@@ -85,5 +85,5 @@ class _RawStore:
         end = 2**62 if self._end is None else self._end
         cursor = self._connection.execute(SELECT_RAW, (self._base, end))
         cursor.row_factory = None
-        for position, *rest in cursor:
-            yield RawLine(position - self._base, *rest)
+        for position, digest, stream, version, line, *filed in cursor:
+            yield RawLine(position - self._base, digest, stream, version, line, tuple(filed))

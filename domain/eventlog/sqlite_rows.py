@@ -68,7 +68,14 @@ SELECT_STREAM: Final = (
     _COLUMNS + "stored_events e LEFT JOIN lines l ON l.position = e.rowid"
     " WHERE e.originator_id = ? ORDER BY e.originator_version"
 )
-SELECT_RAW: Final = _COLUMNS + _LINES + _ALL + "ORDER BY l.position"
+SELECT_RAW: Final = (
+    _COLUMNS.replace(
+        " FROM ", ", l.stream, e.topic, e.originator_id, e.originator_version AS version FROM "
+    )
+    + _LINES
+    + _ALL
+    + "ORDER BY l.position"
+)
 SELECT_STRAYS: Final = (
     "SELECT e.rowid AS position FROM stored_events e LEFT JOIN lines l ON l.position = e.rowid"
     " WHERE l.position IS NULL ORDER BY e.rowid LIMIT ?"

@@ -36,6 +36,8 @@ class RawLine(NamedTuple):
     """32 hex digits."""
     originator_version: object
     line: object
+    filed: tuple[object, ...]
+    """By what it is found: first part of the topic, topic, stream, version."""
 
 
 class RawStore(Protocol):
@@ -291,15 +293,19 @@ class _StoreCheck:
         ):
             said = f"{fields['store_id']}:{fields['seq']}"
             self._add("misplaced", seq, f"the line at seq {seq} says that it is {said}")
+        topic = fields["topic"]
+        # Readers ask the tables for what they want, so a wrong column hides the line from them.
+        if raw.filed != (topic.partition(".")[0], topic, originator.replace("-", ""), version):
+            self._add("misfiled", seq, f"seq {seq} is not filed under what its line says")
         recorded_at = fields["recorded_at"]
         if recorded_at < self.recorded_at:
             self._add("clock-back", seq, f"seq {seq} was recorded before the one before it")
         self.recorded_at = max(self.recorded_at, recorded_at)
-        if fields["topic"].startswith("request."):
+        if topic.startswith("request."):
             self._requests.see(fields)
-        elif fields["topic"] == _SEALED:
+        elif topic == _SEALED:
             self._seal(seq, fields["data"])
-        elif fields["topic"] == _OPENED:
+        elif topic == _OPENED:
             self._continues(seq, fields["data"])
         try:
             event = event_of(fields)

@@ -335,3 +335,34 @@ def test_no_change_beside_a_line_goes_unnoticed(
 ) -> None:
     by_hand.execute(f"UPDATE lines SET {column} = ? WHERE position = ?", (value, position))
     assert not verify_file(path).ok
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE lines SET stream = 'x' WHERE position = 2",
+        "UPDATE stored_events SET topic = 'request.failed' WHERE rowid = 2",
+        "UPDATE stored_events SET originator_version = 3 WHERE rowid = 2",
+        "UPDATE stored_events SET originator_id = 'x' WHERE rowid = 2",
+    ],
+)
+def test_a_line_that_its_readers_would_not_find(
+    path: Path, by_hand: sqlite.Connection, change: str
+) -> None:
+    """No byte of the line is touched; a revocation could be hidden like that."""
+    by_hand.execute(change)
+    assert ("misfiled", 2) in kinds(verify_file(path))
+
+
+def test_two_ends_that_were_exchanged(path: Path, by_hand: sqlite.Connection) -> None:
+    """Each stream still counts from 1 without a gap, and holds the other's end."""
+    ends = by_hand.execute(
+        "SELECT rowid, originator_id FROM stored_events WHERE originator_version = 2"
+        " AND topic LIKE 'request.%' ORDER BY rowid LIMIT 2"
+    ).fetchall()
+    (first, one), (second, other) = ends
+    for place, stream in ((first, "held"), (second, one), (first, other)):
+        by_hand.execute(
+            "UPDATE stored_events SET originator_id = ? WHERE rowid = ?", (stream, place)
+        )
+    assert kinds(verify_file(path)) == [("misfiled", first), ("misfiled", second)]
