@@ -11,7 +11,7 @@ import orjson
 
 from api.errors import ApiError
 from domain.events.base import JsonObject
-from domain.labels.port import checked_tags
+from domain.tags import checked_tags
 
 MODEL_LENGTH_MAX: Final = 256
 CHOICES_MAX: Final = 128

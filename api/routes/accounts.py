@@ -26,11 +26,11 @@ from domain.labels.port import (
     LABEL,
     Labels,
     checked_label,
-    checked_tags,
     default_tags,
     set_default_tags,
 )
 from domain.ledger import Ledger
+from domain.tags import checked_tags
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from domain.credential import MODELS_MAX
+from domain.labels.port import LABEL_CHARS_MAX
+
 Id = Annotated[str, Field(max_length=60)]
 Model = Annotated[str, Field(min_length=1, max_length=200)]
-Models = Annotated[list[Model], Field(min_length=1, max_length=200)]
-Label = Annotated[str, Field(max_length=100)]
+Models = Annotated[list[Model], Field(min_length=1, max_length=MODELS_MAX)]
+Label = Annotated[str, Field(max_length=LABEL_CHARS_MAX)]
 KeyStatus = Literal["unverified", "verified", "rejected", "indeterminate", "disabled"]
 GivenKey = Annotated[
     object,

@@ -6,11 +6,11 @@ None of it is in the event log, which keeps everything for ever.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Final, Protocol
 
 from domain.errors import BadValue
+from domain.tags import checked_tags
 
 LABEL: Final = "label"
 """What a person calls a credential, an API key or an account."""
@@ -18,8 +18,6 @@ DEFAULT_TAGS: Final = "default_tags"
 """The tags of an account's calls that bring none of their own: a JSON object."""
 
 LABEL_CHARS_MAX: Final = 100
-TAGS_MAX: Final = 8
-_TAG: Final = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
 
 
 class Labels(Protocol):
@@ -44,19 +42,6 @@ def checked_label(text: str | None, *, param: str) -> str | None:
             f"{param} must be one line of at most {LABEL_CHARS_MAX} characters", param=param
         )
     return text.strip()
-
-
-def checked_tags(tags: Mapping[str, str], *, param: str) -> dict[str, str]:
-    """Tags as a call may carry them. Raises BadValue."""
-    if len(tags) > TAGS_MAX:
-        raise BadValue(f"{param} may have at most {TAGS_MAX} tags", param=param)
-    for name, value in tags.items():
-        if not _TAG.fullmatch(name) or not _TAG.fullmatch(value):
-            raise BadValue(
-                f"{param}: names and values have 1 to 64 characters of A-Z a-z 0-9 . _ : / -",
-                param=param,
-            )
-    return dict(tags)
 
 
 def default_tags(labels: Labels, account_id: str) -> dict[str, str]:

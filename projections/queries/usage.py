@@ -15,6 +15,7 @@ from domain.clock import instant_text
 from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.money import Money, text_of
+from domain.tags import is_tag
 from projections.queries.billing import BILLED_LINES, reach
 from projections.queries.filters import Filters
 from projections.rows import COUNTS, micros
@@ -50,7 +51,7 @@ AMOUNTS: Final = ("at_cost_usd", "fee_usd")
 GROUPS_MAX: Final = 8
 ROWS_MAX: Final = 100_000
 
-_TAG: Final = re.compile(r"tag:([A-Za-z0-9._:/-]{1,64})")
+_TAG: Final = "tag:"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,12 +74,18 @@ def groups_of(text: str | None) -> tuple[str, ...]:
     if len(groups) > GROUPS_MAX:
         raise BadValue(f"group_by takes at most {GROUPS_MAX} fields", param="group_by")
     for group in groups:
-        if group not in GROUPS and not _TAG.fullmatch(group):
+        if group not in GROUPS and _tag_of(group) is None:
             raise BadValue(
                 f"group_by knows {', '.join(GROUPS)} and tag:<key>, separated by commas",
                 param="group_by",
             )
     return groups
+
+
+def _tag_of(group: str) -> str | None:
+    """`tag:team` → `team`."""
+    name = group.removeprefix(_TAG)
+    return name if name != group and is_tag(name) else None
 
 
 def usage_report(
@@ -121,9 +128,9 @@ def _statement(question: UsageQuestion, as_of: Mapping[str, int]) -> tuple[str, 
     }
     chosen = []
     for index, group in enumerate(question.group_by):
-        tag = _TAG.fullmatch(group)
-        if tag and group not in GROUPS:
-            parameters[f"tag_{index}"] = tag[1]
+        tag = _tag_of(group)
+        if tag is not None:
+            parameters[f"tag_{index}"] = tag
             name = f"{{tag_{index}:String}}"
             chosen.append(f"if(mapContains(tags, {name}), tags[{name}], NULL) AS g{index}")
         else:

@@ -11,11 +11,11 @@ from domain.labels.port import (
     LABEL,
     Labels,
     checked_label,
-    checked_tags,
     default_tags,
     set_default_tags,
 )
 from domain.labels.sqlite import SqliteLabels
+from domain.tags import checked_tags
 
 LABELS: dict[str, Callable[[Path], Labels]] = {
     "memory": lambda _: MemoryLabels(),
