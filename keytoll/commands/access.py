@@ -70,7 +70,7 @@ def _list_accounts(stores: Stores, args: argparse.Namespace, console: Console) -
         for view in stores.directory.accounts()
     ]
     if args.json:
-        console.say(json.dumps({"accounts": rows}))
+        console.answer({"accounts": rows})
         return 0
     for row in rows:
         state = "suspended" if row["suspended"] else "active"
@@ -116,7 +116,7 @@ def api_key(stores: Stores, args: argparse.Namespace, console: Console) -> int:
 
 def _show(values: Mapping[str, object], args: argparse.Namespace, console: Console) -> int:
     if args.json:
-        console.say(json.dumps(values))
+        console.answer(values)
         return 0
     for name, value in values.items():
         console.say(f"{name:<12} {json.dumps(value) if isinstance(value, dict) else value}")

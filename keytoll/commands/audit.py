@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
-
-import orjson
 
 from domain.clock import parse_instant
 from domain.errors import BadValue
@@ -17,9 +12,10 @@ from domain.eventlog.export import export_events
 from domain.eventlog.past import PastLog, seq_at
 from domain.events.codec import canonical
 from domain.invoice import parse_period
-from keytoll.commands.port import Command, Console, Inside
+from keytoll.commands.port import Command, Console, Inside, write_out
 from keytoll.wiring import Stores
 from projections.calls import exported_calls
+from projections.documents import json_bytes
 from projections.replay import differences, live_state, replayed_state
 
 SHOWN_MAX: Final = 20
@@ -46,34 +42,15 @@ def export(stores: Stores, args: argparse.Namespace, console: Console) -> int:
         )
         lines = (canonical(call) + b"\n" for call in calls)
     if args.out:
-        count = _write_lines(console.folder / args.out, lines)
+        count = write_out(console.folder / args.out, lines)
         if args.json:
-            console.say(orjson.dumps({"file": args.out, "lines": count}).decode())
+            console.answer({"file": args.out, "lines": count})
         else:
             console.say(f"{count} lines in {args.out}")
     else:
         for line in lines:
             console.out.write(line.decode())
     return 0
-
-
-def _write_lines(path: Path, lines: Iterable[bytes]) -> int:
-    """Write beside the file and put it in place when whole: a cut export never looks finished."""
-    count = 0
-    try:
-        descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as out:
-                for line in lines:
-                    out.write(line)
-                    count += 1
-            Path(part).replace(path)
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise BadValue(f"{path} cannot be written: {error.strerror}", param="--out") from None
-    return count
 
 
 def _replay_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,8 +71,10 @@ def replay(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     past = PastLog(stores.log, until=until)
     state = replayed_state(past, stores.books, account_id=args.account)
     shown = {"as_of": {stores.log.store_id: past.head()}, **state}
-    option = 0 if args.json else orjson.OPT_INDENT_2
-    console.say(orjson.dumps(shown, option=option).decode())
+    if args.json:
+        console.answer(shown)
+    else:
+        console.out.write(json_bytes(shown).decode())
     return 0
 
 
@@ -130,7 +109,7 @@ def _check(stores: Stores, args: argparse.Namespace, console: Console) -> int:
                 {"place": place, "replayed": ours, "live": theirs} for place, ours, theirs in found
             ],
         }
-        console.say(orjson.dumps(answer).decode())
+        console.answer(answer)
     elif not found:
         requests = sum(total["requests"] for total in replayed["totals"].values())
         console.say(

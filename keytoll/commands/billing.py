@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import argparse
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
-
-import orjson
 
 from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.invoice import Period, parse_period
-from keytoll.commands.port import Command, Console, Inside
+from keytoll.commands.port import Command, Console, Inside, write_out
 from keytoll.wiring import Stores
 from projections.documents import csv_text, json_bytes
 from projections.queries.filters import Filters
@@ -42,7 +39,7 @@ def close(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     documents = [reader.show(invoice.invoice_id) for invoice in closed.invoices]
     if args.json:
         answer = {"invoices": documents, "refused": closed.refused}
-        console.say(orjson.dumps(answer).decode())
+        console.answer(answer)
     else:
         _table(documents, console)
     for account_id, reason in closed.refused.items():
@@ -76,7 +73,7 @@ def report(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     position = projector.catch_up()
     answer = usage_report(projector.store, question, as_of={stores.log.store_id: position})
     if args.json:
-        console.say(orjson.dumps(answer).decode())
+        console.answer(answer)
     elif args.csv:
         console.out.write(usage_csv(answer))
     else:
@@ -104,7 +101,7 @@ def invoice(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     if args.action == "list":
         documents = list(reader.list(account_id=args.account, limit=10_000))
         if args.json:
-            console.say(orjson.dumps({"invoices": documents}).decode())
+            console.answer({"invoices": documents})
         else:
             _table(documents, console)
         return 0
@@ -112,22 +109,14 @@ def invoice(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     if args.action == "export":
         text = csv_text(document).encode() if args.format == "csv" else json_bytes(document)
         if args.out:
-            write_file(console.folder / args.out, text)
+            write_out(console.folder / args.out, [text])
         else:
             console.out.write(text.decode())
     elif args.json:
-        console.say(orjson.dumps(document).decode())
+        console.answer(document)
     else:
         _show(document, console)
     return 0
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a result. Raises BadValue when the path cannot be written."""
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise BadValue(f"{path} cannot be written: {error.strerror}", param="--out") from None
 
 
 def _table(documents: list[JsonObject], console: Console) -> None:
@@ -145,21 +134,32 @@ def _show(document: JsonObject, console: Console) -> None:
     console.say(f"account  {document['account_id']}")
     console.say(f"period   {period['start']} to {period['end']}")
     for line in document["lines"]:
-        counts = f"{line.get('input_tokens', 0)} in, {line.get('output_tokens', 0)} out"
+        counts = f"{_shown(line['input_tokens'])} in, {_shown(line['output_tokens'])} out"
         console.say(
             f"  {line['kind']:<10} {line['provider']}/{line['model']}"
             f"  {line['requests']} calls, {counts}"
-            f"  at cost {line['at_cost_usd']}  × {line['markup_rate']}"
-            f"  = {line['fee_usd']}  → {line['amount']}"
+            f"  at cost {_shown(line['at_cost_usd'])}  × {line['markup_rate']}"
+            f"  = {_shown(line['fee_usd'])}  → {_shown(line['amount'])}"
         )
     for name in ("fee_usd_exact", "carried_in", "subtotal", "tax", "total", "carried_out"):
         console.say(f"{name:<14} {document[name]:>28}")
 
 
+def _shown(value: object) -> str:
+    """Unknown is not zero, for people too."""
+    return "unknown" if value is None else str(value)
+
+
 def _usage_table(answer: JsonObject, console: Console) -> None:
     columns = ("requests", "input_tokens", "output_tokens", "at_cost_usd", "fee_usd")
     groups = answer["group_by"]
-    rows = [[str(row[name]) for name in (*groups, *columns)] for row in answer["rows"]]
+    rows = [
+        [
+            *("-" if row[name] is None else str(row[name]) for name in groups),
+            *(_shown(row[name]) for name in columns),
+        ]
+        for row in answer["rows"]
+    ]
     totals = ["total", *[""] * (len(groups) - 1)] if groups else []
     rows.append([*totals, *(str(answer["totals"][name]) for name in columns)])
     heads = [*groups, *columns]

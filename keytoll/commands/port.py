@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+import orjson
+
+from domain.errors import BadValue
 from keytoll.settings import Settings
 from keytoll.wiring import Stores
 
@@ -24,9 +29,35 @@ class Console:
         """A line of the result."""
         print(text, file=self.out)
 
+    def answer(self, result: object) -> None:
+        """The result as JSON on one line, for machines."""
+        self.say(orjson.dumps(result).decode())
+
     def complain(self, text: str) -> None:
         """A line about bad input or a failed check."""
         print(f"keytoll: {text}", file=self.err)
+
+
+def write_out(path: Path, lines: Iterable[bytes]) -> int:
+    """Write beside the file and put it in place when whole: a cut result never looks finished.
+
+    Returns how many lines there were. Raises BadValue when the path cannot be written.
+    """
+    count = 0
+    try:
+        descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as out:
+                for line in lines:
+                    out.write(line)
+                    count += 1
+            Path(part).replace(path)
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise BadValue(f"{path} cannot be written: {error.strerror}", param="--out") from None
+    return count
 
 
 Arguments = Callable[[argparse.ArgumentParser], None]

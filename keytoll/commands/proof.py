@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-import orjson
-
 from domain.clock import instant_text
 from domain.errors import BadValue
 from domain.eventlog.checkpoint import Checkpoint, read_checkpoints
@@ -64,7 +62,7 @@ def verify(settings: Settings, args: argparse.Namespace, console: Console) -> in
                 for f in report.findings
             ],
         }
-        console.say(orjson.dumps(answer).decode())
+        console.answer(answer)
     else:
         for store in report.stores:
             console.say(f"{store.store_id}: {store.size} events, {store.seals} seals")
@@ -119,7 +117,7 @@ def recompute(stores: Stores, args: argparse.Namespace, console: Console) -> int
             "invoices": done.invoices,
             "differences": done.differences,
         }
-        console.say(orjson.dumps(answer).decode())
+        console.answer(answer)
     elif not done.differences:
         numbers = ", ".join(done.invoices) or "no invoice was issued in the period"
         console.say(f"the log gives every digit: {numbers}")
@@ -135,7 +133,7 @@ def drift(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     found = drift_of(log=stores.log, store=projector.store, books=stores.books, until=until)
     if args.json:
         answer = {"equal": not found, "as_of": {stores.log.store_id: until}, "differences": found}
-        console.say(orjson.dumps(answer).decode())
+        console.answer(answer)
     elif not found:
         console.say(f"the projections say what the log says, up to seq {until}")
     for each in found[:SHOWN_MAX]:
@@ -150,7 +148,7 @@ def rebuild(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     rebuilt = rebuild_tables(projector)
     if args.json:
         answer = {"position": rebuilt.position, "differences": list(rebuilt.differences)}
-        console.say(orjson.dumps(answer).decode())
+        console.answer(answer)
     else:
         console.say(f"rebuilt up to seq {rebuilt.position}, now in {rebuilt.database}")
     for each in rebuilt.differences[:SHOWN_MAX]:
@@ -183,7 +181,7 @@ def status(stores: Stores, args: argparse.Namespace, console: Console) -> int:
         "price_book": stores.books.current.hash,
     }
     if args.json:
-        console.say(orjson.dumps(answer).decode())
+        console.answer(answer)
     else:
         for name, value in answer.items():
             console.say(f"{name:<26} {value}")

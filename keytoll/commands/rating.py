@@ -47,7 +47,7 @@ def rate(settings: Settings, args: argparse.Namespace, console: Console) -> int:
             console.complain(f"line {number}: {error}")
             code = 2
         else:
-            console.say(orjson.dumps(rated).decode())
+            console.answer(rated)
     return code
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Final
 
 from keytoll.backup import back_up
@@ -22,11 +21,11 @@ def backup(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     path = console.folder / args.file
     size = back_up(stores, path)
     shown = {"file": str(path), "store_id": stores.log.store_id, "events": size}
-    console.say(
-        json.dumps(shown)
-        if args.json
-        else f"{size} events of {stores.log.store_id} in {path}; keep the master key elsewhere"
-    )
+    if args.json:
+        console.answer(shown)
+    else:
+        store_id = stores.log.store_id
+        console.say(f"{size} events of {store_id} in {path}; keep the master key elsewhere")
     return 0
 
 
@@ -34,7 +33,7 @@ def restore(settings: Settings, args: argparse.Namespace, console: Console) -> i
     """Make the data folder from a backup. It continues under a new store id."""
     store_id = restored(settings, console.folder / args.file)
     if args.json:
-        console.say(json.dumps({"data": str(settings.data.resolve()), "store_id": store_id}))
+        console.answer({"data": str(settings.data.resolve()), "store_id": store_id})
     else:
         console.say(f"restored into {settings.data.resolve()}; it continues as {store_id}")
         if not settings.master_key and not settings.master_key_file.exists():

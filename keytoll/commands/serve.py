@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import socket
 from pathlib import Path
 from typing import Final, TextIO
@@ -56,7 +55,7 @@ def init(settings: Settings, args: argparse.Namespace, console: Console) -> int:
         keys = {role: key.reveal() for role, key in first.api_keys.items()}
         data = str(settings.data.resolve())
         shown = {"data": data, "account_id": first.account_id, "api_keys": keys}
-        console.say(json.dumps(shown))
+        console.answer(shown)
     else:
         _show_keys(first, console)
     return 0
