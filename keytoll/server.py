@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Callable, Generator
@@ -28,6 +29,8 @@ from workers.loop import State, Worker
 from workers.project import Project
 
 BACKLOG: Final = 2048
+COLLECT_EVERY: Final = 20_000
+"""New objects between two looks for garbage cycles."""
 FOLLOW_S: Final = 1.0
 CLOSE_S: Final = 3
 """How long answers that are complete may still be read when the server stops."""
@@ -93,6 +96,7 @@ class Server:
         await self._control.start()
         self._ready = True
         await web.listening.wait()
+        _spare_the_collector()
         started()
         stopping = loop.create_task(self._stop.wait())
         try:
@@ -182,6 +186,16 @@ def _web_config(site: Site) -> uvicorn.Config:
         timeout_graceful_shutdown=CLOSE_S,
         backlog=BACKLOG,
     )
+
+
+def _spare_the_collector() -> None:
+    """What start-up made stays for good, and calls leave few cycles behind.
+
+    Looking through all of it every few thousand calls cost a tenth of their CPU time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_EVERY)
 
 
 def _log_worker(state: State) -> None:
