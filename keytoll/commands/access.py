@@ -11,7 +11,7 @@ from domain.account import Role
 from domain.clock import parse_instant
 from domain.errors import BadValue
 from domain.labels.port import LABEL, checked_label
-from keytoll.commands.port import Command, Console, Inside
+from keytoll.commands.port import Command, Console, Inside, answer_in_json
 from keytoll.wiring import Stores
 
 
@@ -27,8 +27,7 @@ def _account_arguments(parser: argparse.ArgumentParser) -> None:
     markup.add_argument("--account", required=True, metavar="acc_…")
     markup.add_argument("--rate", required=True, help='for example "0.05"')
     markup.add_argument("--from", dest="start", metavar="INSTANT", help="default: now")
-    for action in actions.choices.values():
-        action.add_argument("--json", action="store_true", help="answer in JSON")
+    answer_in_json(*actions.choices.values())
 
 
 def account(stores: Stores, args: argparse.Namespace, console: Console) -> int:
@@ -89,8 +88,7 @@ def _api_key_arguments(parser: argparse.ArgumentParser) -> None:
     revoke = actions.add_parser("revoke", help="revoke an API key")
     revoke.add_argument("--account", metavar="acc_…", help="default: the first account")
     revoke.add_argument("--key", required=True, metavar="key_…")
-    for action in actions.choices.values():
-        action.add_argument("--json", action="store_true", help="answer in JSON")
+    answer_in_json(*actions.choices.values())
 
 
 def api_key(stores: Stores, args: argparse.Namespace, console: Console) -> int:

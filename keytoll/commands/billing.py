@@ -9,7 +9,7 @@ from typing import Final
 from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.invoice import Period, parse_period
-from keytoll.commands.port import Command, Console, Inside, write_out
+from keytoll.commands.port import Command, Console, Inside, answer_in_json, write_out
 from keytoll.wiring import Stores
 from projections.documents import csv_text, json_bytes
 from projections.queries.filters import Filters
@@ -91,8 +91,7 @@ def _invoice_arguments(parser: argparse.ArgumentParser) -> None:
     exported.add_argument("id", metavar="inv_…")
     exported.add_argument("--format", choices=("json", "csv"), default="json")
     exported.add_argument("--out", metavar="FILE", help="default: standard output")
-    for action in actions.choices.values():
-        action.add_argument("--json", action="store_true", help="answer in JSON")
+    answer_in_json(*actions.choices.values())
 
 
 def invoice(stores: Stores, args: argparse.Namespace, console: Console) -> int:

@@ -86,5 +86,13 @@ class Inside:
 Command = Bare | Inside
 
 
+def answer_in_json(*parsers: argparse.ArgumentParser) -> None:
+    """`--json`, understood before and after the name of an action."""
+    for each in parsers:
+        each.add_argument(
+            "--json", action="store_true", default=argparse.SUPPRESS, help="answer in JSON"
+        )
+
+
 def no_arguments(_parser: argparse.ArgumentParser) -> None:
     """For commands without arguments of their own."""

@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 from domain.errors import BadValue
 from keytoll import PROGRAM
 from keytoll.commands import access, audit, billing, demo, proof, rating, safekeeping, serve
-from keytoll.commands.port import Command
+from keytoll.commands.port import Command, answer_in_json
 
 COMMANDS: Final[tuple[Command, ...]] = (
     *serve.COMMANDS,
@@ -40,7 +40,7 @@ def parser() -> Parser:
         words = names.add_parser(
             command.name, help=command.meaning, description=command.meaning, allow_abbrev=False
         )
-        words.add_argument("--json", action="store_true", help="answer in JSON")
+        answer_in_json(words)
         command.arguments(words)
-        words.set_defaults(command=command)
+        words.set_defaults(command=command, json=False)
     return top
