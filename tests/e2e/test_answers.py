@@ -236,6 +236,14 @@ def test_pages_of_named_origins_may_call(open_gate: Opened) -> None:
         assert (preflight.status_code == 200) is allowed
 
 
+def test_the_sdk_lists_models(gate: TollGate) -> None:
+    models = {model.id: model for model in gate.sdk("caller").models.list()}
+    assert {"gpt-4o-mini", "claude-sonnet-4-5", "sandbox/echo"} <= models.keys()
+    extra = models["gpt-4o-mini"].model_extra or {}
+    (openai,) = [each for each in extra["providers"] if each["slug"] == "openai"]
+    assert openai["pricing"]["input"] == "0.15"
+
+
 def test_no_page_may_call_unless_its_origin_is_named(gate: TollGate) -> None:
     answer = gate.post("plain", headers={"origin": "https://app.example"})
     assert not any(name.startswith("access-control") for name in answer.headers)

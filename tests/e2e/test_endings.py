@@ -230,7 +230,7 @@ def test_the_receipt_can_be_read_at_once(gate: TollGate, behaviour: str, stream:
     assert told["state"] == ("failed" if events[1]["topic"] == "request.failed" else "settled")
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("stream", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_caller_who_reads_nothing_holds_nothing_up(open_gate: Opened, stream: bool) -> None:
     """His answer does not fit into the sockets between; the program still ends in time."""
     gate = open_gate({"KEYTOLL_SHUTDOWN_TIMEOUT_S": "1"})
