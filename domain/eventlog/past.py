@@ -9,6 +9,7 @@ from typing import NoReturn
 from uuid import UUID
 
 from domain.clock import instant_text
+from domain.errors import BadValue
 from domain.eventlog.port import EventLog, LogReader, Recorded
 from domain.events.base import Event
 
@@ -16,28 +17,39 @@ from domain.events.base import Event
 class PastLog:
     """An EventLog up to a seq. What it reads is what a reader would have read then."""
 
-    def __init__(self, log: EventLog, *, until: int) -> None:
+    def __init__(self, log: EventLog, *, until: int, store_id: str | None = None) -> None:
+        """`store_id`: the store that was written then, if it is not the one that is now.
+
+        Raises BadValue when the log does not hold it.
+        """
+        stores = {each.store_id: each for each in (*log.earlier(), log)}
+        written = log.store_id if store_id is None else store_id
+        if written not in stores:
+            raise BadValue(f"the log holds no store {written[:40]!r}")
         self._log = log
-        self._until = min(until, log.head())
+        self._written: LogReader = stores[written]
+        self._earlier = list(stores.values())[: list(stores).index(written)]
+        self._until = min(until, self._written.head())
 
     @property
     def store_id(self) -> str:
-        return self._log.store_id
+        return self._written.store_id
 
     def head(self) -> int:
         return self._until
 
     def stream(self, originator_id: UUID) -> Sequence[Recorded]:
+        ends = {store.store_id: store.head() for store in (*self._earlier, self)}
         return [
             each
             for each in self._log.stream(originator_id)
-            if each.store_id != self.store_id or each.seq <= self._until
+            if each.seq <= ends.get(each.store_id, 0)
         ]
 
     def read(
         self, *, after: int, limit: int, streams: Collection[str] | None = None
     ) -> Sequence[Recorded]:
-        page = self._log.read(after=after, limit=limit, streams=streams)
+        page = self._written.read(after=after, limit=limit, streams=streams)
         return [each for each in page if each.seq <= self._until]
 
     def open_requests(self) -> Sequence[UUID]:
@@ -56,7 +68,7 @@ class PastLog:
         return self._refuse()
 
     def earlier(self) -> Sequence[LogReader]:
-        return self._log.earlier()
+        return self._earlier
 
     def close(self) -> None:
         """The log itself stays open."""
@@ -65,13 +77,22 @@ class PastLog:
         raise NotImplementedError("the past takes no events")
 
 
-def seq_at(log: EventLog, instant: datetime) -> int:
-    """The last seq recorded at or before the instant; 0 if there is none."""
+def place_at(log: EventLog, instant: datetime) -> tuple[str, int]:
+    """The store that was written at an instant, and the last seq in it; 0 before the first."""
+    stores = [*log.earlier(), log]
+    for store in reversed(stores[1:]):
+        if seq := seq_at(store, instant):
+            return store.store_id, seq
+    return stores[0].store_id, seq_at(stores[0], instant)
+
+
+def seq_at(store: LogReader, instant: datetime) -> int:
+    """The last seq of a store recorded at or before the instant; 0 if there is none."""
     wanted = instant_text(instant)
-    low, high = 0, log.head()
+    low, high = 0, store.head()
     while low < high:
         middle = (low + high + 1) // 2
-        if log.read(after=middle - 1, limit=1)[0].recorded_at <= wanted:
+        if store.read(after=middle - 1, limit=1)[0].recorded_at <= wanted:
             low = middle
         else:
             high = middle - 1

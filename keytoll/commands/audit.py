@@ -9,7 +9,7 @@ from typing import Final
 from domain.clock import parse_instant
 from domain.errors import BadValue
 from domain.eventlog.export import export_events
-from domain.eventlog.past import PastLog, seq_at
+from domain.eventlog.past import PastLog, place_at
 from domain.events.codec import canonical
 from domain.invoice import parse_period
 from keytoll.commands.port import Command, Console, Inside, write_out
@@ -67,10 +67,10 @@ def replay(stores: Stores, args: argparse.Namespace, console: Console) -> int:
         if args.until or args.at:
             raise BadValue("--check compares the present: leave --until and --at out")
         return _check(stores, args, console)
-    until = _position(stores, args)
-    past = PastLog(stores.log, until=until)
+    store_id, until = _place(stores, args)
+    past = PastLog(stores.log, until=until, store_id=store_id)
     state = replayed_state(past, stores.books, account_id=args.account)
-    shown = {"as_of": {stores.log.store_id: past.head()}, **state}
+    shown = {"as_of": {past.store_id: past.head()}, **state}
     if args.json:
         console.answer(shown)
     else:
@@ -78,17 +78,20 @@ def replay(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _position(stores: Stores, args: argparse.Namespace) -> int:
+def _place(stores: Stores, args: argparse.Namespace) -> tuple[str, int]:
+    """The store and the seq in it up to which to replay."""
+    log = stores.log
     if args.at:
-        return seq_at(stores.log, parse_instant(args.at, param="--at"))
+        return place_at(log, parse_instant(args.at, param="--at"))
     if not args.until:
-        return stores.log.head()
+        return log.store_id, log.head()
     store_id, _, seq = args.until.rpartition(":")
-    if store_id != stores.log.store_id or not seq.isdecimal():
-        raise BadValue(f"--until must look like {stores.log.store_id}:42", param="--until")
-    if int(seq) > stores.log.head():
-        raise BadValue(f"the log ends at {stores.log.head()}", param="--until")
-    return int(seq)
+    heads = {store.store_id: store.head() for store in (*log.earlier(), log)}
+    if store_id not in heads or not seq.isdecimal():
+        raise BadValue(f"--until must look like {log.store_id}:42", param="--until")
+    if int(seq) > heads[store_id]:
+        raise BadValue(f"{store_id} ends at {heads[store_id]}", param="--until")
+    return store_id, int(seq)
 
 
 def _check(stores: Stores, args: argparse.Namespace, console: Console) -> int:

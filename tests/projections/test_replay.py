@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from domain.directory import Directory
-from domain.eventlog.past import PastLog, seq_at
+from domain.errors import BadValue
+from domain.eventlog.past import PastLog, place_at, seq_at
+from domain.eventlog.sqlite import begin_new_store, open_sqlite_log
 from domain.invoice_register import InvoiceRegister
 from projections.projector import Projector
 from projections.replay import differences, live_state, replayed_state
@@ -120,3 +123,37 @@ def test_the_past_takes_nothing(world: World) -> None:
     assert [each.seq for each in past.read(after=0, limit=10)] == [1, 2, 3]
     with pytest.raises(NotImplementedError):
         past.seal()
+
+
+def test_any_place_of_a_restored_log_replays(tmp_path: Path) -> None:
+    """Also one in the store that the log continues."""
+    path, world = tmp_path / "events.sqlite", World()
+    world.log = log = open_sqlite_log(path, store_id="store-1", clock=world.clock)
+    account = world.open_account("a")
+    for _ in range(3):
+        world.tick(hours=1)
+        world.call(account)
+    calls = [replayed_state(PastLog(log, until=seq), world.books) for seq in range(log.head() + 1)]
+    log.close()
+    begin_new_store(path, store_id="store-2")
+    world.log = log = open_sqlite_log(path, clock=world.clock)
+    try:
+        world.tick(hours=1)
+        world.call(account)
+        for seq, state in enumerate(calls):
+            past = PastLog(log, until=seq, store_id="store-1")
+            assert replayed_state(past, world.books) == state
+        hours = [place_at(log, START + timedelta(hours=hours)) for hours in range(6)]
+        assert hours == [
+            ("store-1", 1),
+            ("store-1", 3),
+            ("store-1", 5),
+            ("store-1", 7),
+            ("store-2", 2),
+            ("store-2", 2),
+        ]
+        assert place_at(log, START - timedelta(hours=1)) == ("store-1", 0)
+        with pytest.raises(BadValue, match="no store"):
+            PastLog(log, until=1, store_id="store-3")
+    finally:
+        log.close()
