@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from domain.directory import AccountView, CredentialView, Directory
+from domain.directory import AccountView, Directory
 from domain.eventlog.history import history
 from domain.eventlog.port import EventLog
 from domain.events.base import JsonObject
@@ -25,6 +25,7 @@ from projections.projector import Projector
 from projections.queries.filters import Filters
 from projections.queries.usage import UsageQuestion, usage_report
 from projections.rows import COUNTS, RequestState, fold
+from projections.trail import credential_state
 
 TRIES: Final = 5
 BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -90,7 +91,7 @@ def _state(
     return {
         "accounts": {a.account_id: _account(a, directory) for a in accounts},
         "credentials": {
-            credential.credential_id: _credential(credential)
+            credential.credential_id: credential_state(credential)
             for credential in directory.all_credentials()
             if account_id in {None, credential.account_id}
         },
@@ -123,18 +124,6 @@ def _account(view: AccountView, directory: Directory) -> JsonObject:
             key.key_id: {"role": key.role, "revoked": key.revoked}
             for key in directory.api_keys(view.account_id)
         },
-    }
-
-
-def _credential(view: CredentialView) -> JsonObject:
-    return {
-        "account_id": view.account_id,
-        "provider": view.provider,
-        "key_suffix": view.key_suffix,
-        "status": "removed" if view.removed else view.status,
-        "position": view.position,
-        "models": None if view.models is None else sorted(view.models),
-        "secret_version": view.secret_version,
     }
 
 

@@ -1,10 +1,10 @@
-"""What was recorded of one request, for people: its events, its state and its receipt."""
+"""What was recorded of one request or credential, for people, and what it leads to."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from domain.directory import Directory
+from domain.directory import CredentialView, Directory
 from domain.eventlog.port import Recorded
 from domain.events.base import JsonObject
 from domain.events.codec import decode, read_line
@@ -40,3 +40,16 @@ def request_trail(
         key_suffix=credential.key_suffix if credential is not None else "",
     )
     return {**shown, "state": name, "events": [event_json(each) for each in recorded]}
+
+
+def credential_state(view: CredentialView) -> JsonObject:
+    """What the events of a credential lead to."""
+    return {
+        "account_id": view.account_id,
+        "provider": view.provider,
+        "key_suffix": view.key_suffix,
+        "status": "removed" if view.removed else view.status,
+        "position": view.position,
+        "models": None if view.models is None else sorted(view.models),
+        "secret_version": view.secret_version,
+    }

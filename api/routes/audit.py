@@ -19,7 +19,7 @@ from domain.eventlog.port import EventLog, LogReader, Recorded
 from domain.events.base import JsonObject
 from domain.ids import parse_id
 from pricing.book import Books
-from projections.trail import event_json, request_state, request_trail
+from projections.trail import credential_state, event_json, request_state, request_trail
 
 LIMIT_MAX: Final = 1000
 SCANNED_MAX: Final = 20_000
@@ -88,15 +88,7 @@ class Trail:
         """All events of a credential and its present state."""
         recorded = self._stream(parse_id("cred", credential_id))
         view = self.directory.credential(credential_id)
-        state = view and {
-            "account_id": view.account_id,
-            "provider": view.provider,
-            "key_suffix": view.key_suffix,
-            "status": "removed" if view.removed else view.status,
-            "position": view.position,
-            "models": None if view.models is None else sorted(view.models),
-            "secret_version": view.secret_version,
-        }
+        state = None if view is None else credential_state(view)
         shown = [event_json(each) for each in recorded]
         return {"credential_id": credential_id, "events": shown, "state": state}
 
