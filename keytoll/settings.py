@@ -107,7 +107,7 @@ LOG_LEVEL: Final = Setting(
 BODY_BYTES_MAX: Final = Setting(
     "KEYTOLL_BODY_BYTES_MAX",
     "33554432",
-    "Largest body of a request, in bytes; more answers 413.",
+    "Largest body of a chat completion, in bytes; more answers 413. Other routes take 1 MiB.",
     count(1024, 1 << 30),
 )
 ANSWER_BYTES_MAX: Final = Setting(
