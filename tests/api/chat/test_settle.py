@@ -114,9 +114,10 @@ async def test_what_was_reported_stays_reported(log: StoredLog) -> None:
         "output_tokens": "estimated",
     }
     assert event.method["counted"] == ["received_output"]
-    zero = await settled(log, outcome(usage={"output_tokens": 0}, generated=True), "cut_off")
-    assert isinstance(zero, UsageEstimated)
-    assert zero.usage["output_tokens"] == 0
+    for unit in ("input_tokens", "output_tokens"):
+        zero = await settled(log, outcome(usage={unit: 0}, generated=True), "cut_off")
+        assert isinstance(zero, UsageEstimated)
+        assert (zero.usage[unit], zero.provenance[unit]) == (0, "reported")
 
 
 async def test_parts_without_their_whole_are_named_and_not_priced(log: StoredLog) -> None:
