@@ -216,17 +216,6 @@ class PriceBook:
             return rows[-1].canonical
         return self._entries.key(model) if self._entries.key else None
 
-    def rows_for(self, provider: str, model: str) -> tuple[Row, ...]:
-        """Rows of the exact id; if there are none, the provider's rows of its canonical name."""
-        exact = self.rows_of(provider, model)
-        if exact:
-            return exact
-        canonical = self.canonical(provider, model)
-        if canonical is None:
-            return ()
-        owner = price_provider(provider)
-        return tuple(row for row in self.rows_of_key(canonical) if row.provider == owner)
-
     def models(self, provider: str) -> tuple[str, ...]:
         """Every id that has rows at the provider, ascending."""
         owner = price_provider(provider)

@@ -11,8 +11,7 @@ Tiers = dict[int, Prices]
 """Total input tokens above which the prices hold for the whole call."""
 
 STANDARD: Final = ""
-VARIANTS: Final = (STANDARD, "batch", "flex", "priority", "fast_tier", "fast_speed")
-"""Service classes; each becomes a condition of a row."""
+"""The standard service class; merge.py has the others."""
 
 
 @dataclass(slots=True)

@@ -91,7 +91,7 @@ def test_books_are_kept() -> None:
     assert books.open(earlier.hash) is books.open(earlier.hash)
 
 
-def test_names_lead_to_the_rows_of_the_same_provider() -> None:
+def test_a_name_holds_at_its_provider_and_leads_to_rows_of_all() -> None:
     named = book_of(
         [
             {"row": row("p", "m-2026", canonical="m")},
@@ -99,9 +99,9 @@ def test_names_lead_to_the_rows_of_the_same_provider() -> None:
             {"name": {"provider": "p", "model": "m-alias", "canonical": "m"}},
         ]
     )
-    assert [found.model for found in named.rows_for("p", "m-alias")] == ["m-2026"]
-    assert named.rows_for("p", "m-unheard-of") == ()
-    assert named.rows_for("q", "m-alias") == ()
+    assert named.canonical("p", "m-alias") == "m"
+    assert named.canonical("p", "m-unheard-of") is None
+    assert named.canonical("q", "m-alias") is None
     assert [found.provider for found in named.rows_of_key("m")] == ["p", "q"]
 
 
