@@ -21,6 +21,7 @@ from domain.errors import UnsafeSetup
 from keytoll import PROGRAM
 from keytoll.control import ControlServer, RunCommand
 from keytoll.gauges import Gauges
+from keytoll.heads import BoundedHeads
 from keytoll.sandbox.server import SandboxServer
 from keytoll.setting import Address
 from keytoll.site import Site, base_urls
@@ -174,7 +175,7 @@ def _web_config(site: Site) -> uvicorn.Config:
     return uvicorn.Config(
         site.application(),
         loop="none",
-        http="httptools",
+        http=BoundedHeads,
         ws="none",
         lifespan="off",
         log_config=None,
