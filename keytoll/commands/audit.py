@@ -14,6 +14,7 @@ from domain.events.codec import canonical
 from domain.invoice import parse_period
 from keytoll.commands.port import Command, Console, Inside, write_out
 from keytoll.wiring import Stores
+from projections.agreements import unagreed_rates
 from projections.calls import exported_calls
 from projections.documents import json_bytes
 from projections.replay import differences, live_state, replayed_state
@@ -102,8 +103,9 @@ def _check(stores: Stores, args: argparse.Namespace, console: Console) -> int:
         stores.register,
         account_id=args.account,
     )
-    replayed = replayed_state(PastLog(stores.log, until=seq), stores.books, account_id=args.account)
-    found = list(differences(replayed, live))
+    past = PastLog(stores.log, until=seq)
+    replayed = replayed_state(past, stores.books, account_id=args.account)
+    found = [*differences(replayed, live), *unagreed_rates(past, account_id=args.account)]
     if args.json:
         answer = {
             "as_of": {stores.log.store_id: seq},

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from domain.account import Account
+from domain.clock import instant_text
 from domain.directory import Directory
 from domain.errors import BadValue
 from domain.eventlog.past import PastLog, place_at, seq_at
 from domain.eventlog.sqlite import begin_new_store, open_sqlite_log
+from domain.ids import public_id
 from domain.invoice_register import InvoiceRegister
+from projections.agreements import unagreed_rates
 from projections.projector import Projector
 from projections.replay import differences, live_state, replayed_state
 from projections.store.port import ProjectionStore
@@ -157,3 +161,20 @@ def test_any_place_of_a_restored_log_replays(tmp_path: Path) -> None:
             PastLog(log, until=1, store_id="store-3")
     finally:
         log.close()
+
+
+def test_a_rate_that_nobody_agreed_on_is_named(world: World) -> None:
+    """Rates hold from their instants on, as of the account's version that the call has pinned."""
+    account, start = Account(currency="USD"), START + timedelta(hours=1)
+    public = public_id("acc", account.id)
+    account.agree_markup(rate="0.04", effective_from=start, now=START)
+    world.append(*account.collect_events(), account=public)
+    assert list(unagreed_rates(world.log)) == []
+    after, before = instant_text(start), instant_text(START)
+    world.routed(public, account_version=2, markup_rate="0.04", price_at=after)
+    world.routed(public, account_version=2, markup_rate="0.05", price_at=before)
+    world.routed(public, account_version=1, markup_rate="0.05", price_at=after)
+    assert list(unagreed_rates(world.log)) == []
+    wrong = public_id("req", world.routed(public, account_version=2, price_at=after))
+    assert list(unagreed_rates(world.log)) == [(f"requests.{wrong}.markup_rate", "0.04", "0.05")]
+    assert list(unagreed_rates(world.log, account_id="acc_1")) == []
