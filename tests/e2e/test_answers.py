@@ -10,8 +10,10 @@ import pytest
 
 from tests.e2e.conftest import Opened
 from tests.e2e.gate import TollGate, asking, new_name, sse
+from tests.e2e.plan import Ask, Gate
 from tests.e2e.program import Json
-from tests.e2e.script import Ask, Gate, openai_body, openai_chunk, parts_of, streamed
+from tests.e2e.script import parts_of, streamed, whole
+from tests.e2e.words import openai_body, openai_chunk
 
 PROVIDERS = pytest.mark.parametrize("provider", ["openai", "anthropic"])
 
@@ -22,8 +24,6 @@ def test_a_json_answer_is_the_providers_own_bytes(gate: TollGate) -> None:
 
     def plan(ask: Ask) -> Any:
         sent.append(openai_body(ask))
-        from tests.e2e.script import whole  # noqa: PLC0415
-
         return whole(sent[0])
 
     gate.upstream.plans[name] = plan
@@ -135,9 +135,9 @@ def test_a_stream_without_its_last_word(gate: TollGate, provider: str) -> None:
 
 
 def test_nobody_else_writes_our_receipt(gate: TollGate) -> None:
-    whole = gate.post("foreign-receipt")
-    assert whole.text.count("x_keytoll") == 1
-    assert whole.json()["x_keytoll"]["fee_usd"] != "0"
+    answer = gate.post("foreign-receipt")
+    assert answer.text.count("x_keytoll") == 1
+    assert answer.json()["x_keytoll"]["fee_usd"] != "0"
     events = sse(gate.post("foreign-receipt", stream=True))
     assert [n for n, event in enumerate(events) if "x_keytoll" in event] == [len(events) - 2]
     off = gate.post("foreign-receipt", headers={"x-keytoll-receipt": "off"})

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from tests.e2e.gate import TollGate, asking, new_name
+from tests.e2e.plan import Plan
 from tests.e2e.program import REPOSITORY, Json
-from tests.e2e.script import Plan
 
 CORPUS: Final = Path(
     os.environ.get("KEYTOLL_CORPUS", REPOSITORY.parent / "shared" / "corpus" / "exchanges.jsonl.gz")

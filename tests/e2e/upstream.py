@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, Self
 
-from tests.e2e.script import Ask, Gate, Json, Piece, Plan, plan_of
+from tests.e2e.plan import Ask, Gate, Json, Piece, Plan
+from tests.e2e.script import plan_of
 
 State = Literal["running", "whole", "cut", "left", "refused"]
 """Being answered, read whole, cut by us, left by the peer, or answered with an error."""
