@@ -89,6 +89,7 @@ def restore(settings: Settings, path: Path) -> str:
 
 def _pack(copies: Path, manifest: Mapping[str, object], target: Path) -> None:
     with target.open("xb") as out:
+        target.chmod(0o600)
         with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
             text = json.dumps(manifest, indent=2, sort_keys=True).encode()
             head = tarfile.TarInfo(MANIFEST)

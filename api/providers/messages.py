@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import orjson
-
 from api.providers.failures import classify
 from api.providers.messages_reply import BodyReader
 from api.providers.messages_request import request_body, stands_in_for_json
@@ -17,8 +15,10 @@ from api.providers.port import (
     ProviderKey,
     RawObject,
     Reader,
+    UnsupportedParameter,
     UpstreamRequest,
 )
+from api.providers.verbatim import written
 
 NAME: Final = "anthropic.messages"
 VERSION: Final = "2023-06-01"
@@ -40,8 +40,11 @@ class Messages:
         }
         if _uses_files(body):
             headers["anthropic-beta"] = _FILES_BETA
+        sent = written(body)
+        if sent is None:
+            raise UnsupportedParameter("the messages are nested too deeply", param="messages")
         return UpstreamRequest(
-            url=base_url.rstrip("/") + "/v1/messages", headers=headers, body=orjson.dumps(body)
+            url=base_url.rstrip("/") + "/v1/messages", headers=headers, body=sent
         )
 
     def reader(self, call: ChatCall, headers: Headers) -> Reader:

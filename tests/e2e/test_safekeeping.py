@@ -81,6 +81,7 @@ def test_a_backup_that_was_changed_is_refused(gate: TollGate, tmp_path: Path) ->
 def test_a_backup_holds_neither_master_key_nor_secrets(gate: TollGate, tmp_path: Path) -> None:
     backup = tmp_path / "backup.tar"
     asked(gate.program, "backup", str(backup))
+    assert backup.stat().st_mode & 0o777 == 0o600
     content = backup.read_bytes()
     key = (gate.program.folder / "data.key").read_bytes().strip()
     assert key not in content

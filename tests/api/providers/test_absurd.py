@@ -12,7 +12,7 @@ from api.providers.chat_completions import ChatCompletions
 from api.providers.failures import classify, classify_inside
 from api.providers.messages import Messages
 from api.providers.messages_usage import normalise_messages_usage
-from api.providers.port import ChatCall, Dialect, Outcome
+from api.providers.port import ChatCall, Dialect, Outcome, UnsupportedParameter
 from domain.events.requests import UsageReported
 from domain.ids import new_id
 from domain.usage import COUNT_MAX
@@ -130,3 +130,24 @@ def test_almost_json_is_billed_and_passed_on_as_it_was(flaw: str, *, stream: boo
     assert outcome.failure is None
     assert outcome.usage == {"input_tokens": 5, "output_tokens": 2}
     assert stream or outcome.answer == text.encode()
+
+
+@DEPTHS
+def test_arguments_may_be_nested_absurdly(depth: int) -> None:
+    arguments = '{"a":' * depth + "1" + "}" * depth
+    tool = {"id": "t", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "tool_calls": [tool]},
+        {"role": "tool", "tool_call_id": "t", "content": "x"},
+    ]
+    call = ChatCall(
+        body={"messages": messages}, model="m", stream=False, wants_usage=False, choices=1
+    )
+    try:
+        request = Messages().request(call, {"apiKey": "sk-ant-x"}, "https://a.test")
+    except UnsupportedParameter as refused:
+        assert refused.param == "messages"  # noqa: PT017
+        assert depth > 240
+    else:
+        assert arguments.encode() in request.body
