@@ -11,8 +11,9 @@ from typing import ClassVar, Final, Literal, get_args
 from eventsourcing.domain import Aggregate, event
 
 from domain.clock import instant_text, parse_instant
-from domain.credential import UNRECORDED, checked_models
+from domain.credential import checked_models
 from domain.errors import BadValue, DomainError
+from domain.events.base import Unstamped
 from domain.money import RATE_PLACES, decimal_of, text_of
 
 Role = Literal["caller", "owner", "finance", "auditor", "operator"]
@@ -99,13 +100,8 @@ class Account(Aggregate):
 
     TOPIC = "account"
 
-    class Event(Aggregate.Event):
+    class Event(Unstamped, Aggregate.Event):
         TOPIC: ClassVar[str] = "account.event"
-        class_version: ClassVar[int] = 1
-
-        @staticmethod
-        def create_timestamp() -> datetime:
-            return UNRECORDED
 
     class AccountOpened(Event, Aggregate.Created):
         TOPIC = "account.opened"

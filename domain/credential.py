@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import ClassVar, Final, Literal, cast, get_args
 
 from eventsourcing.domain import Aggregate, event
 
 from domain.errors import BadValue, DomainError
+from domain.events.base import Unstamped
 from domain.secret import Secret
 
 Outcome = Literal["verified", "rejected", "indeterminate"]
@@ -19,8 +19,6 @@ Status = Literal["unverified", "verified", "rejected", "indeterminate", "disable
 OUTCOMES: Final = frozenset(get_args(Outcome))
 MODELS_MAX: Final = 200
 POSITION_MAX: Final = 1_000_000
-UNRECORDED: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""The time of an event that is not stored yet. The log gives the real one (`recorded_at`)."""
 
 _MODEL: Final = re.compile(r"[!-~]{1,200}")
 _REASON: Final = re.compile(r"[a-z0-9_]{1,60}")
@@ -64,13 +62,8 @@ class Credential(Aggregate):
 
     TOPIC = "credential"
 
-    class Event(Aggregate.Event):
+    class Event(Unstamped, Aggregate.Event):
         TOPIC: ClassVar[str] = "credential.event"
-        class_version: ClassVar[int] = 1
-
-        @staticmethod
-        def create_timestamp() -> datetime:
-            return UNRECORDED
 
     class KeyAdded(Event, Aggregate.Created):
         TOPIC = "credential.key-added"

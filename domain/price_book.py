@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import ClassVar, Final
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate, event
 
-from domain.credential import UNRECORDED
 from domain.errors import BadValue
+from domain.events.base import Unstamped
 from domain.ids import derived_id
 
 _HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
@@ -29,13 +28,8 @@ class PriceBook(Aggregate):
 
     TOPIC = "price-book"
 
-    class Event(Aggregate.Event):
+    class Event(Unstamped, Aggregate.Event):
         TOPIC: ClassVar[str] = "price-book.event"
-        class_version: ClassVar[int] = 1
-
-        @staticmethod
-        def create_timestamp() -> datetime:
-            return UNRECORDED
 
     class PriceBookPublished(Event, Aggregate.Created):
         TOPIC = "price-book.published"

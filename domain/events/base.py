@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final, Protocol
 from uuid import UUID
 
 
@@ -37,6 +38,20 @@ class PlainEvent:
 
     originator_id: UUID
     originator_version: int
+
+
+UNRECORDED: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""The time of an aggregate's event that is not stored yet. The log gives it (`recorded_at`)."""
+
+
+class Unstamped:
+    """For the events of aggregates: no clock is read when one is made."""
+
+    class_version: ClassVar[int] = 1
+
+    @staticmethod
+    def create_timestamp() -> datetime:
+        return UNRECORDED
 
 
 JsonObject = dict[str, Any]
