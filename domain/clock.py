@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from domain.errors import BadValue
 
 _INSTANT: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})")
+_DAY_LENGTH: Final = len("2026-11-23")
 
 
 class Clock(Protocol):
@@ -62,7 +63,7 @@ def parse_instant(text: str, *, param: str | None = None) -> datetime:
 
     Raises BadValue, naming `param`.
     """
-    if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+    if len(text) == _DAY_LENGTH and re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
         text += "T00:00:00Z"
     try:
         if not _INSTANT.fullmatch(text):

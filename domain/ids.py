@@ -12,8 +12,8 @@ from domain.errors import BadValue
 Prefix = Literal["acc", "cred", "key", "req", "inv"]
 
 _NAMESPACE: Final = UUID("6b657974-6f6c-5c00-8000-6b6579746f6c")
-_UUID5_KEEPS: Final = ~((0xF << 76) | (0x3 << 62))
-_UUID5_SETS: Final = (0x5 << 76) | (0x2 << 62)
+_VARIANTS: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+"""A hex digit with the two upper bits that every UUID of this kind has."""
 _PUBLIC: Final = re.compile(r"(acc|cred|key|req|inv)_([0-9a-f]{32})")
 
 
@@ -29,15 +29,15 @@ def derived_id(*parts: str) -> UUID:
 
 def event_id(originator_id: UUID, originator_version: int) -> UUID:
     """The id of an event (EVENTS.md, The line): equal at every retry and replay."""
-    return uuid5(originator_id, str(originator_version))
+    return UUID(event_id_text(originator_id, originator_version))
 
 
 def event_id_text(originator_id: UUID, originator_version: int) -> str:
     """`event_id` as text, without making a UUID of it: every stored event needs one."""
-    digest = sha1(originator_id.bytes + b"%d" % originator_version, usedforsecurity=False)
-    bits = int.from_bytes(digest.digest()[:16]) & _UUID5_KEEPS | _UUID5_SETS
-    text = f"{bits:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    name = originator_id.bytes + b"%d" % originator_version
+    text = sha1(name, usedforsecurity=False).hexdigest()
+    variant = _VARIANTS[text[16]]
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
 
 
 def public_id(prefix: Prefix, originator_id: UUID) -> str:

@@ -39,7 +39,7 @@ class Lifeline:
     def __enter__(self) -> None:
         """From here to the end of the block a TimeoutError comes at the deadline, or as soon as
         the call is interrupted. Blocks follow each other, they never nest."""
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("a call is served inside a task")
         self._waiter, self._cancelling, self._cut = task, task.cancelling(), False

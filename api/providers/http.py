@@ -31,6 +31,7 @@ KEEP_ALIVE_S: Final = 30.0
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 HEADER_BYTES_MAX: Final = 64 * 1024
 DNS_CACHE_S: Final = 30
+RESOLVE_S: Final = 10.0
 _URLS_KEPT_MAX: Final = 1000
 _LOOK_S_MIN: Final = 0.01
 _OWN_HEADERS: Final = ((b"accept-encoding", b"identity"), (b"user-agent", b"keytoll"))
@@ -170,7 +171,7 @@ class _Patience:
         return self._wait(anext(pieces), self._loop.time() + self._idle_s, "idle")
 
     async def _wait(self, awaited: Awaitable[T], due: float, phase: Phase) -> T:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("an answer is read inside a task")
         self._due = min(due, self._deadline)
@@ -238,7 +239,8 @@ class Upstream:
                 *_OWN_HEADERS,
             ],
             stream=httpx.ByteStream(request.body),
-            extensions={"timeout": {"connect": timeouts.connect_s, "pool": timeouts.connect_s}},
+            # No "pool": it would set a timer even for a connection that is there already.
+            extensions={"timeout": {"connect": timeouts.connect_s}},
         )
         outgoing.read()
         # Else httpx looks for the encoding anew each time that a header is read.
@@ -281,7 +283,8 @@ class _GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
+        async with asyncio.timeout(RESOLVE_S):
+            found = await self._inner.resolve(host, port, family)
         if host.lower() not in self._named_hosts:
             # One bad address spoils the name: whoever answers so may answer anything.
             for result in found:

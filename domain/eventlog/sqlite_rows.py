@@ -9,6 +9,8 @@ requests span the file, so nothing is ever stored twice across a restore.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any, Final
 from uuid import UUID
 
@@ -158,9 +160,14 @@ def _statements(
     for size in _ROWS_AT_ONCE:
         while len(rows) - at >= size:
             part = rows[at : at + size]
-            marks = f" ({','.join('?' * len(part[0]))})"
-            yield beginning + ",".join([marks] * size) + end, [v for row in part for v in row]
+            yield _statement(beginning, len(part[0]), size, end), list(chain.from_iterable(part))
             at += size
+
+
+@cache
+def _statement(beginning: str, columns: int, rows: int, end: str) -> str:
+    marks = f" ({','.join('?' * columns)})"
+    return beginning + ",".join([marks] * rows) + end
 
 
 def _values_to_insert(
