@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from domain.clock import SystemClock
-from domain.errors import DomainError
+from domain.errors import DomainError, UnsafeSetup
 from domain.ids import new_id
 from keytoll import control
 from keytoll.commands.port import Bare, Console
 from keytoll.commands.table import parser
 from keytoll.settings import Settings
-from keytoll.wiring import open_stores
+from keytoll.wiring import EVENTS_FILE, open_stores
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = control.forward(settings.data, words, out=console.out, err=console.err)
         if code is not None:
             return code
+        if not (settings.data / EVENTS_FILE).exists():
+            # A wrong KEYTOLL_DATA must not leave an empty installation and a master key behind.
+            raise UnsafeSetup(f"there is no installation in {settings.data}: run keytoll init")
         stores = open_stores(settings, SystemClock(), epoch=new_id().hex)
         try:
             return int(command.run(stores, args, console))
