@@ -36,15 +36,18 @@ UNITS: Final = (
 _KNOWN: Final = frozenset(UNITS)
 COUNT_MAX: Final = 10**12
 
-_INPUT_PARTS: Final = (
-    "cached_input_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "cache_write_tokens",
-    "input_audio_tokens",
-    "input_image_tokens",
-)
-_OUTPUT_PARTS: Final = ("output_audio_tokens", "output_image_tokens")
+_PART_OF: Final = {
+    "cached_input_tokens": "input_tokens",
+    "cache_write_5m_tokens": "input_tokens",
+    "cache_write_1h_tokens": "input_tokens",
+    "cache_write_tokens": "input_tokens",
+    "input_audio_tokens": "input_tokens",
+    "input_image_tokens": "input_tokens",
+    "output_audio_tokens": "output_tokens",
+    "output_image_tokens": "output_tokens",
+    "cached_audio_tokens": "cached_input_tokens",
+}
+"""Part → its whole. Together the parts never exceed it."""
 
 
 class InconsistentUsage(BadValue):
@@ -57,20 +60,15 @@ def check_usage(usage: Usage) -> None:
     Reasoning is informational and may exceed the output it is part of (PROVIDERS.md 1.2, rule 3):
     it is not checked against it.
     """
+    parts: dict[str, int] = {}
     for unit, count in usage.items():
         if unit not in _KNOWN:
             raise InconsistentUsage(f"usage has an unknown unit {unit[:40]!r}", param="usage")
         if type(count) is not int or not 0 <= count <= COUNT_MAX:
             raise InconsistentUsage(f"usage.{unit} must be a count", param=f"usage.{unit}")
-    _within(usage, _INPUT_PARTS, "input_tokens")
-    _within(usage, _OUTPUT_PARTS, "output_tokens")
-    _within(usage, ("cached_audio_tokens",), "cached_input_tokens")
-
-
-def _within(usage: Usage, parts: tuple[str, ...], whole: str) -> None:
-    known = 0
-    for part in parts:
-        if part in usage:
-            known += usage[part]
-    if known > usage.get(whole, 0):
-        raise InconsistentUsage(f"usage.{whole} is less than its parts", param=f"usage.{whole}")
+        whole = _PART_OF.get(unit)
+        if whole is not None:
+            parts[whole] = parts.get(whole, 0) + count
+    for whole, known in parts.items():
+        if known > usage.get(whole, 0):
+            raise InconsistentUsage(f"usage.{whole} is less than its parts", param=f"usage.{whole}")

@@ -122,7 +122,10 @@ _PLAIN_PARTS: Final = (
 
 
 def _price_name(unit: str, prices: Prices) -> str | None:
-    return next((name for name in _FALL_BACKS[unit] if name in prices), None)
+    for name in _FALL_BACKS[unit]:
+        if name in prices:
+            return name
+    return None
 
 
 def _amount(unit: str, count: int, price: Decimal, multiplier: Decimal) -> Decimal:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 
 from domain.money import RATE_PLACES, Money, decimal_of
 
 
+@lru_cache(maxsize=1024)
 def markup_rate(text: str) -> Decimal:
     """Read an agreed rate such as "0.05". Raises BadValue when finer than six places."""
     return decimal_of(text, places=RATE_PLACES, what="markup_rate")
