@@ -130,7 +130,7 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
     try:
         with tarfile.open(path, mode="r:") as archive:
             yield archive
-    except (tarfile.TarError, json.JSONDecodeError, KeyError, TypeError, AttributeError):
+    except (tarfile.TarError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise BadValue(f"{path} is not a backup of keytoll", param="FILE") from None
 
 

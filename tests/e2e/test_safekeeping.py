@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import io
 import tarfile
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def test_a_backup_that_was_changed_is_refused(gate: TollGate, tmp_path: Path) ->
         "cut": whole[: len(whole) // 2],
         "empty": b"",
         "other": b"not a backup at all" * 1000,
+        "nested": _with_manifest(b"[" * 60_000),
     }.items():
         path = tmp_path / f"{name}.tar"
         path.write_bytes(content)
@@ -92,3 +94,15 @@ def test_a_backup_holds_neither_master_key_nor_secrets(gate: TollGate, tmp_path:
     assert names == ["events.sqlite", "labels.sqlite", "manifest.json", "vault.sqlite"]
     again = gate.program.command("backup", str(backup))
     assert again.returncode == 2, "a backup is never overwritten"
+
+
+def _with_manifest(manifest: bytes) -> bytes:
+    """A backup but for its manifest."""
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w") as archive:
+        for name in ("manifest.json", "events.sqlite", "vault.sqlite", "labels.sqlite"):
+            content = manifest if name == "manifest.json" else b""
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return whole.getvalue()
