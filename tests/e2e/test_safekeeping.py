@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import io
+import shutil
 import tarfile
 from pathlib import Path
 
