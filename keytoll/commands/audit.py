@@ -12,7 +12,7 @@ from domain.eventlog.export import export_events
 from domain.eventlog.past import PastLog, place_at
 from domain.events.codec import canonical
 from domain.invoice import parse_period
-from keytoll.commands.port import Command, Console, Inside, write_out
+from keytoll.commands.port import Command, Console, Inside, destination, write_out
 from keytoll.wiring import Stores
 from projections.agreements import unagreed_rates
 from projections.calls import exported_calls
@@ -43,7 +43,7 @@ def export(stores: Stores, args: argparse.Namespace, console: Console) -> int:
         )
         lines = (canonical(call) + b"\n" for call in calls)
     if args.out:
-        count = write_out(console.folder / args.out, lines)
+        count = write_out(destination(stores.settings, console, args.out), lines)
         if args.json:
             console.answer({"file": args.out, "lines": count})
         else:

@@ -9,7 +9,14 @@ from typing import Final
 from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.invoice import Period, parse_period
-from keytoll.commands.port import Command, Console, Inside, answer_in_json, write_out
+from keytoll.commands.port import (
+    Command,
+    Console,
+    Inside,
+    answer_in_json,
+    destination,
+    write_out,
+)
 from keytoll.wiring import Stores
 from projections.documents import csv_text, json_bytes
 from projections.queries.filters import Filters
@@ -108,7 +115,7 @@ def invoice(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     if args.action == "export":
         text = csv_text(document).encode() if args.format == "csv" else json_bytes(document)
         if args.out:
-            write_out(console.folder / args.out, [text])
+            write_out(destination(stores.settings, console, args.out), [text])
         else:
             console.out.write(text.decode())
     elif args.json:

@@ -38,6 +38,16 @@ class Console:
         print(f"keytoll: {text}", file=self.err)
 
 
+def destination(settings: Settings, console: Console, given: str) -> Path:
+    """The file that `--out` names. Raises BadValue for one of the installation's own."""
+    path = console.folder / given
+    where, data = path.resolve(), settings.data.resolve()
+    own = {settings.master_key_file.resolve(), settings.checkpoints.resolve()}
+    if where.is_relative_to(data) or where in own:
+        raise BadValue(f"{path} belongs to the installation", param="--out")
+    return path
+
+
 def write_out(path: Path, lines: Iterable[bytes]) -> int:
     """Write beside the file and put it in place when whole: a cut result never looks finished.
 

@@ -142,6 +142,18 @@ def test_bad_input_is_one_line_and_exit_code_2(gate: TollGate, words: tuple[str,
     assert done.stderr.startswith("keytoll: ")
 
 
+@pytest.mark.parametrize("name", ["data/vault.sqlite", "data/new", "data.key", "data.checkpoints"])
+def test_an_export_never_replaces_the_installation_s_own_files(gate: TollGate, name: str) -> None:
+    path = gate.program.folder / name
+    before = path.read_bytes() if path.exists() else None
+    for out in (str(path), f"data/../{name}"):
+        done = gate.program.command("export", "events", "--out", out)
+        assert done.returncode == 2
+        assert "belongs to the installation" in done.stderr
+    if name != "data/vault.sqlite":  # which is being written meanwhile
+        assert (path.read_bytes() if path.exists() else None) == before
+
+
 def test_a_lost_operator_key_is_replaced_on_the_machine(gate: TollGate) -> None:
     issued = asked(gate.program, "api-key", "issue", "--role", "operator")
     with gate.program.client() as client:
