@@ -34,6 +34,10 @@ from projections.store.port import ProjectionUnavailable
 _log = structlog.get_logger("keytoll.api")
 
 INTERNAL: Final = "internal_error"
+NO_PATH: Final = (
+    "There is nothing at this path. An SDK's base URL ends with /api/v1 here;"
+    " GET /openapi.json lists the routes."
+)
 
 CODES: Final[Mapping[str, int]] = MappingProxyType(
     {
@@ -207,7 +211,7 @@ async def _framework_error(request: Request, error: Exception) -> JSONResponse:
     known = {
         # The framework's own 400: the body's bytes are not text, or nested beyond reading.
         400: ("invalid_json", "The body cannot be read as JSON."),
-        404: ("not_found", "There is nothing at this path."),
+        404: ("not_found", NO_PATH),
         405: ("method_not_allowed", "This path does not take this method."),
         413: ("request_too_large", "The body is too large."),
     }

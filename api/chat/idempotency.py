@@ -38,13 +38,19 @@ def request_id(log: EventLog, *, account_id: str, hashed_key: str, now: datetime
 def taken(request: UUID, *, in_progress: bool) -> ApiError:
     """The 409 for a key that is in use."""
     code = "request_in_progress" if in_progress else "idempotency_key_reused"
-    said = "is being served" if in_progress else "was served; its answer is not kept"
+    shown = public_id("req", request)
+    said = (
+        "is being served."
+        if in_progress
+        else "was served; its answer is not kept, but its receipt is: GET"
+        f" /api/v1/usage/requests/{shown}"
+    )
     return ApiError(
         409,
         code,
-        f"A request with this Idempotency-Key {said}.",
+        f"A request with this Idempotency-Key {said}",
         param="Idempotency-Key",
-        details={"request_id": public_id("req", request)},
+        details={"request_id": shown},
         headers=NO_RETRY,
     )
 

@@ -148,10 +148,13 @@ class Router:
                 return self._route(credential, self._forced_id(book, slug, model), "forced")
         if own:
             raise _unusable(own[0], str(self._why_not(own[0], model)))
+        served = self._providers[slug].dialect is not None
         raise ApiError(
             400,
             "no_credential_for_provider",
-            f"You have stored no key for {slug}. Add one with POST /api/user/provider-keys.",
+            f"You have stored no key for {slug}. Add one with POST /api/user/provider-keys."
+            if served
+            else f"This version cannot call {slug} yet; its keys can be stored already.",
             param="byok.provider",
             provider=slug,
         )
@@ -175,23 +178,30 @@ class Router:
         return sorted(
             slug
             for slug, provider in self._providers.items()
-            if provider.dialect is not None and self._known(book, slug, model)
+            if provider.dialect is not None
+            and (slug == _named_in(model) or self._known(book, slug, model))
         )
 
     def _nothing_serves(
         self, model: str, credentials: Sequence[CredentialView], book: PriceBook
     ) -> ApiError:
         serving = self._serving(model, book)
+        spoilt = None
         for credential in credentials:
-            if credential.provider in serving and not credential.disabled:
-                reason = self._why_not(credential, model)
-                if reason == "model_not_allowed":
-                    return _unusable(credential, reason)
-        help_text = (
-            f"Add a key for one of: {', '.join(serving)}."
-            if serving
-            else "No price book knows this model; name the provider with x-byok-provider."
-        )
+            reason = self._why_not(credential, model) if credential.provider in serving else None
+            if reason == "model_not_allowed":
+                return _unusable(credential, reason)
+            if reason is not None and spoilt is None:
+                spoilt = _unusable(credential, reason).message
+        named = self._providers.get(_named_in(model) or "")
+        if spoilt is not None:
+            help_text = spoilt
+        elif serving:
+            help_text = f"Add a key for one of: {', '.join(serving)}."
+        elif named is not None and named.dialect is None:
+            help_text = f"This version cannot call {named.slug} yet."
+        else:
+            help_text = "No price book knows this model; name the provider with x-byok-provider."
         return ApiError(
             400,
             "no_credential_for_model",
@@ -203,8 +213,7 @@ class Router:
     def _upstream_id(self, book: PriceBook, slug: str, model: str, rule: str) -> str | None:
         """The id that goes upstream when `rule` lets this provider serve the model, else None."""
         if rule == "prefix":
-            prefix, _, rest = model.partition("/")
-            return self._forced_id(book, slug, model) if prefix == slug and rest else None
+            return self._forced_id(book, slug, model) if _named_in(model) == slug else None
         if rule == "exact":
             return model if _has_id(book, slug, model) else None
         return self._same_model(book, slug, model)
@@ -241,6 +250,12 @@ def in_account_order(
     """Preferred providers first, then by position."""
     preferred = {slug: place for place, slug in enumerate(account.routing.providers)}
     return sorted(credentials, key=lambda c: preferred.get(c.provider, len(preferred)))
+
+
+def _named_in(model: str) -> str | None:
+    """What stands before the slash of `provider/model`."""
+    prefix, _, rest = model.partition("/")
+    return prefix if rest else None
 
 
 def _has_id(book: PriceBook, slug: str, model: str) -> bool:

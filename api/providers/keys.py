@@ -67,14 +67,14 @@ def parse(slug: str, form: KeyFormat, key: object, *, named_hosts: Collection[st
         given = _object_in(key) if form.fields is not None else None
         if given is None:
             if not form.plain:
-                raise BadValue(f"a {slug} credential is a JSON object", param="key")
+                raise BadValue(f"a credential of {slug} is a JSON object", param="key")
             return {"apiKey": _plain(slug, form, key, "key")}
         key = given
     if not isinstance(key, Mapping):
         raise BadValue("key must be a string or an object", param="key")
     if form.fields is None:
         if set(key) != {"apiKey"}:
-            raise BadValue(f"a {slug} credential is a plain key", param="key")
+            raise BadValue(f"a credential of {slug} is a plain key", param="key")
         return {"apiKey": _plain(slug, form, key["apiKey"], "key.apiKey")}
     return form.fields(key, named_hosts)
 

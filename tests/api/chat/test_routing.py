@@ -104,6 +104,25 @@ def test_who_would_serve_is_said() -> None:
     assert "anthropic" in (error.details or {})["providers"]  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(
+    ("model", "keys", "said"),
+    [
+        ("gpt-4o", (), "Add a key for one of: openai"),
+        ("openai/gpt-4o", (SANDBOX,), "Add a key for one of: openai."),
+        ("openai/a-model-of-tomorrow", (SANDBOX,), "Add a key for one of: openai."),
+        ("groq/llama", (SANDBOX,), "This version cannot call groq yet."),
+        ("groq/llama", (key("groq"),), "This version cannot call groq yet."),
+        ("nobody/llama", (SANDBOX,), "No price book knows this model"),
+        ("gpt-4o", (key("openai", status="rejected"),), "openai key ending in abcd was refused"),
+        ("gpt-4o", (key("openai", disabled=True),), "openai key ending in abcd is disabled"),
+    ],
+)
+def test_what_would_help_is_said(model: str, keys: tuple[CredentialView, ...], said: str) -> None:
+    error = refused(model, *keys)
+    assert error.code == "no_credential_for_model"
+    assert said in error.message
+
+
 def test_the_id_that_contains_its_slug_is_kept() -> None:
     assert choose("sandbox/echo", SANDBOX).upstream_model == "sandbox/echo"
 
@@ -155,6 +174,7 @@ def test_somebody_elses_key_and_a_slug_that_is_none() -> None:
 def test_a_provider_that_is_not_served_yet() -> None:
     error = refused("llama", key("groq"), slug="groq")
     assert dict(error.details or {}) == {"reason": "provider_not_served_yet"}
+    assert "cannot call groq yet" in refused("llama", OPENAI, slug="groq").message
 
 
 def test_the_explanation_agrees_with_the_choice() -> None:
