@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from typing import Final, cast, get_args
 
@@ -71,10 +70,11 @@ def _list_accounts(stores: Stores, args: argparse.Namespace, console: Console) -
     if args.json:
         console.answer({"accounts": rows})
         return 0
+    console.say(f"{'account':<36}  {'state':<9}  {'markup':<8}  name")
     for row in rows:
         state = "suspended" if row["suspended"] else "active"
         console.say(
-            f"{row['account_id']}  {state:<9}  {row['markup_rate']:<8}  {row['name'] or ''}"
+            f"{row['account_id']}  {state:<9}  {row['markup_rate']:<8}  {row['name'] or '-'}"
         )
     return 0
 
@@ -117,7 +117,9 @@ def _show(values: Mapping[str, object], args: argparse.Namespace, console: Conso
         console.answer(values)
         return 0
     for name, value in values.items():
-        console.say(f"{name:<12} {json.dumps(value) if isinstance(value, dict) else value}")
+        lines = value.items() if isinstance(value, dict) else [(name, value)]
+        for label, text in lines:
+            console.say(f"{label:<12} {text}")
     return 0
 
 

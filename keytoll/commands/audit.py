@@ -12,7 +12,7 @@ from domain.eventlog.export import export_events
 from domain.eventlog.past import PastLog, place_at
 from domain.events.codec import canonical
 from domain.invoice import parse_period
-from keytoll.commands.port import Command, Console, Inside, destination, write_out
+from keytoll.commands.port import Command, Console, Inside, check_account, destination, write_out
 from keytoll.wiring import Stores
 from projections.agreements import unagreed_rates
 from projections.calls import exported_calls
@@ -23,7 +23,8 @@ SHOWN_MAX: Final = 20
 
 
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("events", "prices", "calls"))
+    kinds = ("events", "prices", "calls")
+    parser.add_argument("what", metavar="|".join(kinds), choices=kinds)
     parser.add_argument("--account", metavar="acc_…")
     parser.add_argument("--period", help="YYYY-MM, or START/END")
     parser.add_argument("--out", metavar="FILE", help="default: standard output")
@@ -31,6 +32,7 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
 
 def export(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     """JSON lines in a stable order: the same bytes every time."""
+    check_account(stores, args.account)
     period = parse_period(args.period) if args.period else None
     lines: Iterable[bytes]
     if args.what == "prices":
@@ -64,6 +66,7 @@ def _replay_arguments(parser: argparse.ArgumentParser) -> None:
 
 def replay(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     """State rebuilt from the log alone. 1: --check found a difference."""
+    check_account(stores, args.account)
     if args.check:
         if args.until or args.at:
             raise BadValue("--check compares the present: leave --until and --at out")

@@ -14,6 +14,7 @@ from keytoll.commands.port import (
     Console,
     Inside,
     answer_in_json,
+    check_account,
     destination,
     write_out,
 )
@@ -30,7 +31,10 @@ def _close_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--period", required=True, help="YYYY-MM, or START/END")
     parser.add_argument("--account", metavar="acc_…", help="default: every account")
     parser.add_argument(
-        "--grace", type=int, metavar="SECONDS", help="wait after the period's end before closing"
+        "--grace",
+        type=int,
+        metavar="SECONDS",
+        help="how long the period must be over; default: KEYTOLL_CLOSE_GRACE_S",
     )
 
 
@@ -48,14 +52,14 @@ def close(stores: Stores, args: argparse.Namespace, console: Console) -> int:
         answer = {"invoices": documents, "refused": closed.refused}
         console.answer(answer)
     else:
-        _table(documents, console)
+        _table(documents, console, none="no invoices: no call ended in the period")
     for account_id, reason in closed.refused.items():
         console.complain(f"{account_id} stays open: {reason}")
     return 1 if closed.refused else 0
 
 
 def _report_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("usage", "fees"))
+    parser.add_argument("what", metavar="usage|fees", choices=("usage", "fees"))
     parser.add_argument("--period", help="YYYY-MM, or START/END; default: the last 30 days")
     parser.add_argument("--group-by", metavar="FIELD,…", help="for example day,provider,tag:team")
     parser.add_argument("--account", metavar="acc_…")
@@ -64,6 +68,7 @@ def _report_arguments(parser: argparse.ArgumentParser) -> None:
 
 def report(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     """Usage or fees, grouped; rows add up to totals."""
+    check_account(stores, args.account)
     if args.period:
         period = parse_period(args.period)
     else:
@@ -105,11 +110,12 @@ def invoice(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     """List, show or export invoices."""
     reader = stores.invoices(stores.projections.open())
     if args.action == "list":
+        check_account(stores, args.account)
         documents = list(reader.list(account_id=args.account, limit=10_000))
         if args.json:
             console.answer({"invoices": documents})
         else:
-            _table(documents, console)
+            _table(documents, console, none="no invoices yet")
         return 0
     document = reader.show(args.id)
     if args.action == "export":
@@ -125,13 +131,23 @@ def invoice(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _table(documents: list[JsonObject], console: Console) -> None:
+def _table(documents: list[JsonObject], console: Console, *, none: str) -> None:
     if not documents:
-        console.say("no invoices: nothing was used in the period")
+        console.say(none)
+        return
+    rows: list[tuple[str, ...]] = [("period", *_INVOICE_COLUMNS)]
     for document in documents:
-        period = f"{document['period']['start'][:10]}/{document['period']['end'][:10]}"
-        cells = (str(document[name]) for name in _INVOICE_COLUMNS)
-        console.say(f"{period}  " + "  ".join(cells))
+        start, end = (_short(document["period"][name]) for name in ("start", "end"))
+        rows.append((f"{start}/{end}", *(str(document[name]) for name in _INVOICE_COLUMNS)))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        console.say("  ".join(cells).rstrip())
+
+
+def _short(instant: str) -> str:
+    """A midnight as its day, a full second without its fraction."""
+    return instant.removesuffix("T00:00:00.000000Z").replace(".000000Z", "Z")
 
 
 def _show(document: JsonObject, console: Console) -> None:

@@ -12,6 +12,7 @@ from typing import TextIO
 
 import orjson
 
+from domain.account import AccountNotFound
 from domain.errors import BadValue
 from keytoll.settings import Settings
 from keytoll.wiring import Stores
@@ -102,6 +103,12 @@ def answer_in_json(*parsers: argparse.ArgumentParser) -> None:
         each.add_argument(
             "--json", action="store_true", default=argparse.SUPPRESS, help="answer in JSON"
         )
+
+
+def check_account(stores: Stores, account_id: str | None) -> None:
+    """A mistyped account must not look like one without usage. Raises AccountNotFound."""
+    if account_id is not None and stores.directory.account(account_id) is None:
+        raise AccountNotFound(f"there is no account {account_id[:40]}")
 
 
 def no_arguments(_parser: argparse.ArgumentParser) -> None:
