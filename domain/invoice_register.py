@@ -70,7 +70,7 @@ class InvoiceRegister:
         try:
             return self._invoices[invoice_id]
         except KeyError:
-            raise InvoiceNotFound("there is no such invoice") from None
+            raise InvoiceNotFound("there is no invoice with this id (inv_…)") from None
 
     def closing(self, account_id: str, period: Period, *, sandbox: bool) -> IssuedInvoice | None:
         """The invoice that closed exactly this period, or None while all of it is open.
@@ -83,7 +83,7 @@ class InvoiceRegister:
             if invoice.period.overlaps(period):
                 raise PeriodOverlaps(
                     f"{invoice.number} has closed {invoice.period} of {account_id},"
-                    f" which overlaps {period}"
+                    f" which overlaps {period}: name a period outside it"
                 )
         return None
 

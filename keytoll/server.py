@@ -172,7 +172,11 @@ def listen(address: Address) -> socket.socket:
         return socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
-        said = "it is in use; KEYTOLL_LISTEN chooses another" if taken else error.strerror
+        said = (
+            "it is in use; KEYTOLL_LISTEN chooses another"
+            if taken
+            else str(error.strerror).partition(" (while")[0]
+        )
         raise UnsafeSetup(f"cannot listen on {address}: {said}") from None
 
 

@@ -93,7 +93,7 @@ class Closer:
         if self._clock.now() < period.end + timedelta(seconds=grace_s):
             raise CannotClose(
                 f"the period ends at {instant_text(period.end)}; it can be closed"
-                f" {grace_s:g} seconds later"
+                + (f" {grace_s:g} seconds later" if grace_s else " from then on")
             )
         with self._lock:
             return self._close(period, account_id)
