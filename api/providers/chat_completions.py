@@ -250,8 +250,8 @@ class _StreamReader:
         outcome.tail = tuple(self._tail)
         outcome.ended = self._done
         self._report.settle()
-        if outcome.failure is None and not self._received and not self._done and self._any_bytes:
-            outcome.failure = unreadable("The provider's answer is not an event stream.")
+        if outcome.failure is None and not self._received and self._any_bytes:
+            outcome.failure = unreadable("The provider's answer is no stream of chunks.")
         return outcome
 
     def received_text(self) -> str:

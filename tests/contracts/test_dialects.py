@@ -20,7 +20,7 @@ from anthropic.types.message_create_params import (
     MessageCreateParamsNonStreaming,
     MessageCreateParamsStreaming,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import TypeAdapter
@@ -218,6 +218,8 @@ def test_requests_to_anthropic_have_its_types(folder: Path) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.binary(max_size=400), stream=st.booleans(), slug=st.sampled_from(CALLABLE))
+@example(data=b"data: [DONE]\n\n", stream=True, slug="openai")
+@example(data=b"data:[DONE]", stream=True, slug="openai")
 def test_garbage_is_an_invalid_response(data: bytes, stream: bool, slug: str) -> None:
     dialect = PROVIDERS[slug].dialect
     assert dialect is not None
