@@ -24,16 +24,10 @@ from api.chat.failures import cut_off_error, failure_error, interrupted_error, t
 from api.chat.inflight import InFlight
 from api.chat.keys import OpenKeys
 from api.chat.lifeline import Lifeline
-from api.chat.reply import HeldStream, Receive, Reply, frame, with_receipt
+from api.chat.reply import HeldStream, Receive, Reply, chunk_of_ours, frame, with_receipt
 from api.chat.request import ChatRequest
 from api.chat.routing import Route
-from api.chat.settle import (
-    Ending,
-    Facts,
-    Settlement,
-    failed,
-    openai_usage,
-)
+from api.chat.settle import Ending, Facts, Settlement, failed, openai_usage
 from api.errors import ApiError, error_body
 from api.metrics import Metrics
 from api.providers.http import Answer, TransportError, Upstream
@@ -106,6 +100,7 @@ class Exchange:
         self._first_byte_ms: int | None = None
         self._upstream_status: int | None = None
         self._late: asyncio.Task[bytes | None] | None = None
+        self._quiet_until_s: float | None = None
         provider = route.provider
         drains = account.routing.on_disconnect or provider.on_disconnect
         self._life = Lifeline(
@@ -194,7 +189,7 @@ class Exchange:
             return
         try:
             self._upstream_status = answer.status
-            if answer.status != 200:
+            if not 200 <= answer.status < 300:
                 await self._refused(answer)
             elif call.stream:
                 await self._streamed(call, answer)
@@ -255,7 +250,12 @@ class Exchange:
         event = await self._terminal(call, reader, outcome, ending)
         receipt = await self._settle(event)
         if _is_whole(ending, outcome) and not isinstance(event, RequestFailed):
-            usage, made = openai_usage(event.usage), self._made_chunk(outcome)
+            made = chunk_of_ours(
+                identity=outcome.upstream_id or self._reply.request_id,
+                model=outcome.model or call.model,
+                now=self._gateway.clock.now(),
+            )
+            usage = openai_usage(event.usage)
             await self._reply.end_stream(held.close(receipt=receipt, usage=usage, made=made))
             await self._remember_key("verified", "answered_a_call")
             await self._read_late(reader, event, answer)
@@ -275,7 +275,10 @@ class Exchange:
                     if data is None:
                         break
                     self._mark_first_byte()
-                    out = held.take(reader.feed(data))
+                    chunks = reader.feed(data)
+                    if chunks:
+                        self._quiet_until_s = None
+                    out = held.take(chunks)
                     if out:
                         await self._reply.stream(out)
                 out = held.take(reader.finish().tail)
@@ -289,11 +292,17 @@ class Exchange:
         return "cut_off", None
 
     async def _next(self, answer: Answer, *, finished: bool) -> bytes | None:
-        """The next bytes; None at the end, and after silence once all choices have finished."""
+        """The next bytes; None at the end, and after silence once all choices have finished.
+
+        Comments that only keep the connection alive do not break the silence.
+        """
         if not finished:
             return await anext(answer.body, None)
         self._late = asyncio.ensure_future(_piece(answer))
-        done, _ = await asyncio.wait({self._late}, timeout=SILENCE_S)
+        now_s = asyncio.get_running_loop().time()
+        if self._quiet_until_s is None:
+            self._quiet_until_s = now_s + SILENCE_S
+        done, _ = await asyncio.wait({self._late}, timeout=self._quiet_until_s - now_s)
         if not done:
             return None
         late, self._late = self._late, None
@@ -365,14 +374,6 @@ class Exchange:
         if self._life.interrupted is not None:
             return self._life.interrupted, interrupted_error(self._life.interrupted)
         return "cut_off", transport_error(error, provider=self._route.provider.slug)[1]
-
-    def _made_chunk(self, outcome: Outcome) -> JsonObject:
-        return {
-            "id": outcome.upstream_id or self._reply.request_id,
-            "object": "chat.completion.chunk",
-            "created": int(self._gateway.clock.now().timestamp()),
-            "model": outcome.model or self._route.upstream_model,
-        }
 
     def _mark_first_byte(self) -> None:
         if self._first_byte_ms is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -122,6 +123,16 @@ _EVENT_STREAM: Final = b"text/event-stream; charset=utf-8"
 
 def _encoded(headers: Iterable[tuple[str, str]]) -> tuple[tuple[bytes, bytes], ...]:
     return tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers)
+
+
+def chunk_of_ours(*, identity: str, model: str, now: datetime) -> JsonObject:
+    """The members of a chunk that no provider sent, but for its choices."""
+    return {
+        "id": identity,
+        "object": "chat.completion.chunk",
+        "created": int(now.timestamp()),
+        "model": model,
+    }
 
 
 class HeldStream:

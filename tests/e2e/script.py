@@ -202,9 +202,10 @@ def no_done(ask: Ask, key: str) -> Plan:
 
 
 def late_usage(ask: Ask, key: str) -> Plan:
-    """All choices have finished; usage comes after a long silence."""
+    """All choices have finished; usage comes late. Comments until then do not end the silence."""
     said, finish, tail = parts_of(ask)
-    return streamed(*said, *finish, 11.5, *tail)
+    pings: list[Piece] = [4.0, b": ping\n\n", 4.0, b": ping\n\n", 3.5]
+    return streamed(*said, *finish, *pings, *tail)
 
 
 def late_nothing(ask: Ask, key: str) -> Plan:
