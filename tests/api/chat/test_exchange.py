@@ -263,8 +263,14 @@ async def test_a_call_that_slips_in_while_the_program_stops(calls: Calls) -> Non
 
 async def test_many_calls_at_once_do_not_share_a_place(calls: Calls) -> None:
     calls.provider.answers = [json_answer() for _ in range(12)]
-    clients = await asyncio.gather(*(calls.call() for _ in range(12)))
-    # Four places: all twelve came before the first event was stored.
+    opened = asyncio.Event()
+    calls.provider.on_request = opened.wait  # nobody is answered while places are taken
+    running = [asyncio.create_task(calls.call()) for _ in range(12)]
+    async with asyncio.timeout(10):
+        while sum(task.done() for task in running) < 8:
+            await asyncio.sleep(0.001)
+    opened.set()
+    clients = await asyncio.gather(*running)
     statuses = sorted(client.status for client in clients)
     assert statuses == [200] * 4 + [429] * 8
     assert len(calls.requests()) == 8
