@@ -266,9 +266,9 @@ async def test_many_calls_at_once_do_not_share_a_place(calls: Calls) -> None:
     opened = asyncio.Event()
     calls.provider.on_request = opened.wait  # nobody is answered while places are taken
     running = [asyncio.create_task(calls.call()) for _ in range(12)]
-    async with asyncio.timeout(10):
-        while sum(task.done() for task in running) < 8:
-            await asyncio.sleep(0.001)
+    refused = asyncio.as_completed(running, timeout=10)
+    for _ in range(8):
+        await next(refused)
     opened.set()
     clients = await asyncio.gather(*running)
     statuses = sorted(client.status for client in clients)
