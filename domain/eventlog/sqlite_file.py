@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from domain import sqlite
@@ -17,6 +17,22 @@ def verify_file(path: Path, *, checkpoints: Sequence[Checkpoint] = ()) -> Report
     """Verify a log file as of now; it may be in use. Raises UnsafeSetup if it cannot be read."""
     with open_raw(path) as log:
         return verify(log, checkpoints=checkpoints)
+
+
+def is_blank(path: Path) -> bool:
+    """No event was ever stored: the file is not there, or whoever made it died right away."""
+    if not path.exists():
+        return True
+    try:
+        with closing(sqlite.connect(path, read_only=True)) as connection:
+            tables = connection.execute(
+                "SELECT 1 FROM sqlite_schema WHERE name = 'stored_events'"
+            ).fetchone()
+            if tables is None:
+                return True
+            return connection.execute("SELECT 1 FROM stored_events LIMIT 1").fetchone() is None
+    except sqlite.DatabaseError as error:
+        raise UnsafeSetup(f"the event log {path} cannot be read: {error}") from error
 
 
 @contextmanager

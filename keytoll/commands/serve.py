@@ -11,6 +11,7 @@ import uvloop
 
 from domain.clock import SystemClock
 from domain.errors import DomainError, UnsafeSetup
+from domain.eventlog.sqlite_file import is_blank
 from domain.ids import new_id
 from domain.installation import Installation, open_installation
 from keytoll.commands.port import Bare, Command, Console, no_arguments
@@ -43,7 +44,7 @@ The same call with the OpenAI SDK (pip install openai):
 
 def init(settings: Settings, args: argparse.Namespace, console: Console) -> int:
     """Create the data folder and its first account. Raises UnsafeSetup when there is one."""
-    if (settings.data / EVENTS_FILE).exists():
+    if not is_blank(settings.data / EVENTS_FILE):
         raise UnsafeSetup(f"{settings.data} is initialised already; nothing was changed")
     configure_logs(settings)
     stores = open_stores(settings, SystemClock(), epoch=new_id().hex)

@@ -158,6 +158,16 @@ def test_an_export_never_replaces_the_installation_s_own_files(gate: TollGate, n
         assert (path.read_bytes() if path.exists() else None) == before
 
 
+def test_an_init_that_died_at_once_is_made_up_for(tmp_path: Path) -> None:
+    program = Program(tmp_path, upstreams={})
+    program.data.mkdir()
+    (program.data / "events.sqlite").touch()
+    program.init()
+    assert program.account_id
+    again = program.command("init", "--json")
+    assert (again.returncode, again.stdout) == (2, "")
+
+
 def test_a_lost_operator_key_is_replaced_on_the_machine(gate: TollGate) -> None:
     issued = asked(gate.program, "api-key", "issue", "--role", "operator")
     with gate.program.client() as client:
