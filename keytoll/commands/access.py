@@ -87,7 +87,9 @@ def _api_key_arguments(parser: argparse.ArgumentParser) -> None:
     issue.add_argument("--name", help="what people call it")
     revoke = actions.add_parser("revoke", help="revoke an API key")
     revoke.add_argument("--account", metavar="acc_…", help="default: the first account")
-    revoke.add_argument("--key", required=True, metavar="key_…")
+    revoke.add_argument(
+        "--key", required=True, metavar="key_…", help="its id; keytoll replay lists all of them"
+    )
     answer_in_json(*actions.choices.values())
 
 

@@ -50,10 +50,10 @@ def demo(settings: Settings, args: argparse.Namespace, console: Console) -> int:
             log_level="error",
         )
         configure_logs(own)
-        return uvloop.run(_run(own, console))
+        return uvloop.run(_run(own, console, as_json=args.json))
 
 
-async def _run(settings: Settings, console: Console) -> int:
+async def _run(settings: Settings, console: Console, *, as_json: bool) -> int:
     clock = SystemClock()
     listener = listen(settings.listen)
     stores = open_stores(settings, clock, epoch=new_id().hex)
@@ -64,9 +64,8 @@ async def _run(settings: Settings, console: Console) -> int:
         running = asyncio.create_task(server.run(listener, started=serving.set))
         await serving.wait()
         url = base_url_of(listener)
-        story = _Story(
-            url, settings.data, {role: key.reveal() for role, key in keys.items()}, console
-        )
+        revealed: dict[str, str] = {role: key.reveal() for role, key in keys.items()}
+        story = _Story(url, settings.data, revealed, console, as_json=as_json)
         try:
             return await asyncio.to_thread(story.tell)
         finally:
@@ -80,11 +79,14 @@ async def _run(settings: Settings, console: Console) -> int:
 class _Story:
     """The steps, in order. Everything goes over the socket, as a customer's calls would."""
 
-    def __init__(self, url: str, data: Path, keys: dict[str, str], console: Console) -> None:
+    def __init__(
+        self, url: str, data: Path, keys: dict[str, str], console: Console, *, as_json: bool
+    ) -> None:
         self._url = url
         self._data = data
         self._keys = keys
         self._console = console
+        self._as_json = as_json
         self._clock = SystemClock()
 
     def tell(self) -> int:
@@ -112,6 +114,11 @@ class _Story:
         )
         replayed = self._step("replay the trail and compare", lambda: self._command(*_REPLAY))
         self._step("verify every hash and seal", self._verify)
+        if self._as_json:
+            self._console.answer(
+                {"receipt": first["x_keytoll"], "free_model": free, "invoices": closed["invoices"]}
+            )
+            return _code(closed)
 
         self._show("The receipt of the first call", json.dumps(first["x_keytoll"], indent=2))
         self._show("The free model's fee", _free_model(free))
@@ -120,7 +127,7 @@ class _Story:
         for invoice in closed["invoices"]:
             self._show("The invoice", self._command("invoice", "show", invoice["id"]))
         self._show("The proof", replayed)
-        return 0 if closed["invoices"] and not closed["refused"] else 1
+        return _code(closed)
 
     def _open_account(self) -> str:
         opened = self._ask("/api/v1/accounts", {"name": "Demo"}, role="operator")
@@ -189,7 +196,7 @@ class _Story:
     @contextmanager
     def _progress(self, what: str) -> Iterator[None]:
         """One line per step; on a terminal it shows at once that the step runs."""
-        out, live = self._console.out, self._console.out.isatty()
+        out, live = self._console.out, self._console.out.isatty() and not self._as_json
         if live:
             out.write(f"  …  {what}")
             out.flush()
@@ -202,8 +209,9 @@ class _Story:
         self._say(f"\n{title}\n{'-' * len(title)}\n{text}")
 
     def _say(self, text: str) -> None:
-        self._console.say(text)
-        self._console.out.flush()
+        if not self._as_json:
+            self._console.say(text)
+            self._console.out.flush()
 
 
 _NOW: Final = ("--grace", "0", "--json")
@@ -213,6 +221,10 @@ _REPLAY: Final = ("replay", "--check")
 def _chat(model: str) -> dict[str, Any]:
     words = "A toll gate keeps count of every cart and forgets none"
     return {"model": model, "messages": [{"role": "user", "content": words}]}
+
+
+def _code(closed: dict[str, Any]) -> int:
+    return 0 if closed["invoices"] and not closed["refused"] else 1
 
 
 def _free_model(receipt: dict[str, Any]) -> str:
