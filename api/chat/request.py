@@ -15,6 +15,9 @@ from domain.tags import checked_tags
 
 MODEL_LENGTH_MAX: Final = 256
 CHOICES_MAX: Final = 128
+BYOK_MEMBERS: Final = frozenset(
+    {"enabled", "provider", "credential", "disableFallbacks", "tags", "receipt"}
+)
 _LEVELS_SURE: Final = 250
 """So many levels can always be written again."""
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
@@ -51,6 +54,9 @@ def parse_request(raw: bytes, headers: Mapping[str, str]) -> ChatRequest:
         byok = {}
     if not isinstance(byok, dict):
         raise _invalid("byok", "must be an object")
+    if not byok.keys() <= BYOK_MEMBERS:
+        # A mistyped `provider` would let another provider bill the call.
+        raise _invalid("byok", f"may hold {', '.join(sorted(BYOK_MEMBERS))} only")
     _check_enabled(byok, headers)
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):

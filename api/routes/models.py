@@ -1,6 +1,6 @@
 """`GET /api/v1/models`: OpenAI's list, with providers and prices; and why a model goes where."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -11,7 +11,7 @@ from api.errors import ApiError
 from api.providers.catalogue import Provider
 from api.routes.schemas import ERRORS
 from domain.clock import Clock
-from domain.directory import Directory
+from domain.directory import CredentialView, Directory
 from domain.events.base import JsonObject
 from domain.money import text_of
 from pricing.book import PriceBook
@@ -45,16 +45,36 @@ def router(
             return routing.explain(
                 model=explain, account=account, credentials=credentials, book=book()
             )
-        slugs = dict.fromkeys(
-            c.provider
-            for c in credentials
-            if c.status not in {"disabled", "rejected"}
-            and c.provider in providers
-            and providers[c.provider].dialect is not None
-        )
-        return {"object": "list", "data": model_list(list(slugs), book(), clock)}
+        slugs = usable_slugs(credentials, providers)
+        return {"object": "list", "data": model_list(slugs, book(), clock)}
+
+    @routes.get("/api/v1/models/{model:path}")
+    @routes.get("/v1/models/{model:path}", include_in_schema=False)
+    def one_model(
+        model: str, caller: Annotated[Caller, Depends(access.allow("caller", "owner"))]
+    ) -> JsonObject:
+        """One entry of the list."""
+        slugs = usable_slugs(directory.credentials(caller.account_id), providers)
+        for entry in model_list(slugs, book(), clock):
+            if entry["id"] == model:
+                return entry
+        raise ApiError(404, "model_not_found", "None of your usable keys lists this model.")
 
     return routes
+
+
+def usable_slugs(
+    credentials: Sequence[CredentialView], providers: Mapping[str, Provider]
+) -> list[str]:
+    """The providers that the account could be served by, in its order."""
+    slugs = dict.fromkeys(
+        c.provider
+        for c in credentials
+        if c.status not in {"disabled", "rejected"}
+        and c.provider in providers
+        and providers[c.provider].dialect is not None
+    )
+    return list(slugs)
 
 
 def model_list(slugs: list[str], book: PriceBook, clock: Clock) -> list[JsonObject]:

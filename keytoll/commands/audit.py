@@ -121,7 +121,7 @@ def _check(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     elif not found:
         requests = sum(total["requests"] for total in replayed["totals"].values())
         console.say(
-            f"replayed {seq} events: {requests} calls, {len(replayed['credentials'])} credentials,"
+            f"replayed {requests} calls, {len(replayed['credentials'])} credentials,"
             f" {len(replayed['invoices'])} invoices; equal to the live state"
         )
     for place, ours, theirs in found[:SHOWN_MAX]:

@@ -197,3 +197,10 @@ def test_any_body_is_read_or_refused(body: dict[str, Any], headers: dict[str, st
         assert shown.status == 400
     else:
         assert request.body.get("byok") is None
+
+
+@pytest.mark.parametrize("byok", [{"provder": "anthropic"}, {"provider": "openai", "x": 1}])
+def test_an_unknown_member_of_byok_is_refused(byok: dict[str, Any]) -> None:
+    with pytest.raises(ApiError) as caught:
+        parsed(byok=byok)
+    assert (caught.value.code, caught.value.param) == ("invalid_parameter_value", "byok")
