@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import secrets
+from datetime import UTC, datetime, timedelta
 from hashlib import sha1
 from typing import Final, Literal
 from uuid import UUID, uuid4, uuid5
@@ -11,6 +13,10 @@ from domain.errors import BadValue
 
 Prefix = Literal["acc", "cred", "key", "req", "inv"]
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_48_BITS: Final = (1 << 48) - 1
+_VERSION_7: Final = 7 << 76 | 2 << 62
+_RANDOM_BITS: Final = (1 << 76) - 1 & ~(3 << 62)
 _NAMESPACE: Final = UUID("6b657974-6f6c-5c00-8000-6b6579746f6c")
 _VARIANTS: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 """A hex digit with the two upper bits that every UUID of this kind has."""
@@ -20,6 +26,17 @@ _PUBLIC: Final = re.compile(r"(acc|cred|key|req|inv)_([0-9a-f]{32})")
 def new_id() -> UUID:
     """A fresh random UUID."""
     return uuid4()
+
+
+def ordered_id(now: datetime) -> UUID:
+    """A fresh UUID that sorts by the instant it was made at (RFC 9562, version 7).
+
+    For streams that come by the thousand: an index over random ids touches another page with each
+    of them, one over ordered ids grows at its end.
+    """
+    milliseconds = (now - _EPOCH) // timedelta(milliseconds=1)
+    bits = int.from_bytes(secrets.token_bytes(10), "big")
+    return UUID(int=(milliseconds & _48_BITS) << 80 | bits & _RANDOM_BITS | _VERSION_7)
 
 
 def derived_id(*parts: str) -> UUID:

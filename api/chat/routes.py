@@ -22,7 +22,7 @@ from api.last_used import LastUsed
 from domain.directory import Directory
 from domain.errors import DomainError
 from domain.eventlog.port import Conflict
-from domain.ids import new_id, public_id
+from domain.ids import ordered_id, public_id
 from domain.labels.port import Labels, default_tags
 
 Scope = Mapping[str, Any]
@@ -56,7 +56,7 @@ class ChatCompletions:
         self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_uuid = new_id()
+        request_uuid = ordered_id(self._gateway.clock.now())
         reply = Reply(send, request_id=public_id("req", request_uuid))
         try:
             await self._complete(scope, receive, reply, request_uuid)
