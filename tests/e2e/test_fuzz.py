@@ -157,6 +157,7 @@ def right_requests(gate: TollGate) -> list[list[Attempt]]:
         "credential_id": gate.credentials["sandbox"],
         "key_id": str(issued.get("id") or issued.get("key_id")),
         "invoice_id": "inv_" + "0" * 32,
+        "model": "sandbox/echo",
     }
     reading = [
         Attempt(role, "GET", _filled(path, known), query)
