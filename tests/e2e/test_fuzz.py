@@ -291,29 +291,34 @@ def damaged(dice: random.Random, right: Attempt) -> Attempt:
 
 def _body(dice: random.Random, attempt: Attempt) -> None:
     if attempt.body is None:
-        attempt.body = dice.choice(VALUES)
+        attempt.body = _value(dice)
         return
     places = list(_places(attempt.body, []))
     parent, name = dice.choice(places) if places else (None, None)
     if parent is None:
-        attempt.body = dice.choice(VALUES)
+        attempt.body = _value(dice)
         return
     match dice.randrange(6):
         case 0:
             del parent[name]
         case 1 if isinstance(parent, dict):
-            parent[dice.choice(("x", "", "role", "type", "n", "stream", "id", "\ud800"))] = (
-                dice.choice(VALUES)
+            parent[dice.choice(("x", "", "role", "type", "n", "stream", "id", "\ud800"))] = _value(
+                dice
             )
         case 1:
-            parent.insert(name, dice.choice(VALUES))
+            parent.insert(name, _value(dice))
         case 2:
-            parent[name] = [parent[name]] * dice.choice((1, 2, 50))
+            parent[name] = [copy.deepcopy(parent[name]) for _ in range(dice.choice((1, 2, 50)))]
         case 3:
             other = dice.choice(places)
             parent[name] = copy.deepcopy(other[0][other[1]])
         case _:
-            parent[name] = dice.choice(VALUES)
+            parent[name] = _value(dice)
+
+
+def _value(dice: random.Random) -> Any:
+    """One of VALUES, of its own: later damage must not reach the others."""
+    return copy.deepcopy(dice.choice(VALUES))
 
 
 def _places(found: Any, path: list[Any]) -> Iterator[tuple[Any, Any]]:
