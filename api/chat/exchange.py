@@ -121,7 +121,7 @@ class Exchange:
             wants_usage=self._request.wants_usage,
             choices=self._request.choices,
         )
-        key = await gateway.keys.open(route.credential, route.provider)
+        key = await gateway.keys.open(route.credential)
         base_url = gateway.base_urls[route.provider.slug]
         upstream_request = route.dialect.request(call, key, base_url)
 

@@ -6,9 +6,9 @@ import asyncio
 from collections import OrderedDict
 from typing import Final
 
-from api.providers.catalogue import Provider
 from api.providers.port import ProviderKey
 from domain.clock import Clock
+from domain.credential import fields_of
 from domain.directory import CredentialView
 from domain.vault.port import Vault
 
@@ -24,7 +24,7 @@ class OpenKeys:
         self._clock = clock
         self._kept: OrderedDict[tuple[str, int], tuple[float, ProviderKey]] = OrderedDict()
 
-    async def open(self, credential: CredentialView, provider: Provider) -> ProviderKey:
+    async def open(self, credential: CredentialView) -> ProviderKey:
         """The key's fields, for a call. Raises SecretNotFound or SecretUnreadable."""
         place = (credential.credential_id, credential.secret_version)
         now_s = self._clock.monotonic_s()
@@ -38,7 +38,7 @@ class OpenKeys:
             credential_id=credential.credential_id,
             version=credential.secret_version,
         )
-        fields = provider.fields_of(secret)
+        fields = fields_of(secret)
         self._kept[place] = (now_s, fields)
         self._kept.move_to_end(place)
         return fields

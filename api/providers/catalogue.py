@@ -20,9 +20,7 @@ from api.providers.messages import Messages, messages_auth
 from api.providers.messages_usage import normalise_messages_usage
 from api.providers.port import Dialect, ProviderKey, UpstreamRequest
 from api.providers.usage import Normalised
-from domain.credential import fields_of
 from domain.errors import BadValue
-from domain.secret import Secret
 
 Validation = Callable[[ProviderKey, str], UpstreamRequest]
 """(key, base URL) → a request that costs nothing and that a bad key fails."""
@@ -56,10 +54,6 @@ class Provider:
     def callable(self) -> bool:
         """Calls can be served."""
         return self.dialect is not None
-
-    def fields_of(self, secret: Secret) -> ProviderKey:
-        """The fields of an opened credential of this provider."""
-        return fields_of(secret)
 
 
 def parse_key(

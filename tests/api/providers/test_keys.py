@@ -13,7 +13,7 @@ from api.providers.catalogue import (
     key_warning,
     parse_key,
 )
-from domain.credential import secret_of
+from domain.credential import fields_of, secret_of
 from domain.errors import BadValue
 
 GOOD = {
@@ -64,7 +64,7 @@ def test_plain_keys(slug: str) -> None:
     assert fields == {"apiKey": GOOD[slug]}
     assert key_suffix(row, fields) == GOOD[slug][-4:]
     assert key_warning(row, fields) is None
-    assert row.fields_of(secret_of(fields)) == fields
+    assert fields_of(secret_of(fields)) == fields
 
 
 def test_every_provider_of_the_page_takes_credentials() -> None:
