@@ -11,19 +11,17 @@ from typing import Final, Literal
 
 from api.providers import keys
 from api.providers.chat_completions import NAME as CHAT
-from api.providers.chat_completions import ChatCompletions
+from api.providers.chat_completions import ChatCompletions, ChatOptions
 from api.providers.chat_usage import normalise_chat_usage
 from api.providers.http import Timeouts
 from api.providers.keys import KeyFormat
 from api.providers.messages import NAME as MESSAGES
 from api.providers.messages import Messages, messages_auth
 from api.providers.messages_usage import normalise_messages_usage
-from api.providers.port import Dialect, ProviderKey, UpstreamRequest
+from api.providers.port import Dialect, ProviderKey
 from api.providers.usage import Normalised
+from api.providers.validation import Validation, get, get_elsewhere, impossible_model
 from domain.errors import BadValue
-
-Validation = Callable[[ProviderKey, str], UpstreamRequest]
-"""(key, base URL) → a request that costs nothing and that a bad key fails."""
 
 
 class UnknownProvider(BadValue):
@@ -45,6 +43,8 @@ class Provider:
     key: KeyFormat = field(default_factory=KeyFormat)
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     """cancel where the provider then stops generating and billing (PROVIDERS.md 1.4)."""
+    auto_mapped: bool = True
+    """False: served only when it is named, by force or by prefix."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     validation: Validation | None = None
     sandbox: bool = False
@@ -80,24 +80,6 @@ NORMALISERS: Final[Mapping[str, Callable[..., Normalised]]] = {
 """api_flavor → (raw usage object, model=None) → units, for `keytoll rate`."""
 
 
-def _list_models(key: ProviderKey, base_url: str) -> UpstreamRequest:
-    return UpstreamRequest(
-        url=base_url.rstrip("/") + "/models",
-        headers={"authorization": f"Bearer {key['apiKey']}", "accept": "application/json"},
-        body=b"",
-        method="GET",
-    )
-
-
-def _list_anthropic_models(key: ProviderKey, base_url: str) -> UpstreamRequest:
-    return UpstreamRequest(
-        url=base_url.rstrip("/") + "/v1/models",
-        headers={**messages_auth(key), "accept": "application/json"},
-        body=b"",
-        method="GET",
-    )
-
-
 _ROWS: Final = (
     Provider(
         slug="openai",
@@ -106,7 +88,7 @@ _ROWS: Final = (
         base_url="https://api.openai.com/v1",
         hosts=("api.openai.com",),
         key=KeyFormat(prefixes=("sk-",)),
-        validation=_list_models,
+        validation=get("/models"),
         note="A restricted key may infer although it may not list models.",
     ),
     Provider(
@@ -116,14 +98,14 @@ _ROWS: Final = (
         base_url="https://api.anthropic.com",
         hosts=("api.anthropic.com",),
         key=KeyFormat(prefixes=("sk-ant-",)),
-        validation=_list_anthropic_models,
+        validation=get("/v1/models", auth=messages_auth),
     ),
     Provider(
         slug="sandbox",
         name="Sandbox",
         dialect=ChatCompletions(),
         key=KeyFormat(any_key=True),
-        validation=_list_models,
+        validation=get("/models"),
         timeouts=Timeouts(connect_s=5.0, first_byte_s=60.0, idle_s=60.0, total_s=600.0),
         sandbox=True,
         note="Served by keytoll itself on a loopback port.",
@@ -138,16 +120,20 @@ _ROWS: Final = (
     Provider(
         slug="openrouter",
         name="OpenRouter",
+        dialect=ChatCompletions(),
         base_url="https://openrouter.ai/api/v1",
         hosts=("openrouter.ai",),
         key=KeyFormat(prefixes=("sk-or-",)),
+        validation=get("/key"),
     ),
     Provider(
         slug="chutes",
         name="Chutes",
+        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
         base_url="https://llm.chutes.ai/v1",
         hosts=("llm.chutes.ai", "api.chutes.ai"),
         key=KeyFormat(prefixes=("cpk_",)),
+        validation=get_elsewhere("https://api.chutes.ai/users/me", base="https://llm.chutes.ai/v1"),
     ),
     Provider(
         slug="aws",
@@ -179,6 +165,8 @@ _ROWS: Final = (
     Provider(
         slug="groq",
         name="Groq",
+        dialect=ChatCompletions(ChatOptions(limit_field="max_completion_tokens")),
+        validation=get("/models"),
         base_url="https://api.groq.com/openai/v1",
         hosts=("api.groq.com",),
         key=KeyFormat(prefixes=("gsk_",)),
@@ -187,63 +175,82 @@ _ROWS: Final = (
     Provider(
         slug="sambanova",
         name="SambaNova",
+        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
         base_url="https://api.sambanova.ai/v1",
         hosts=("api.sambanova.ai",),
         on_disconnect="drain",
+        validation=impossible_model(),
     ),
     Provider(
         slug="vercel",
         name="Vercel AI Gateway",
+        dialect=ChatCompletions(),
         base_url="https://ai-gateway.vercel.sh/v1",
         hosts=("ai-gateway.vercel.sh",),
         key=KeyFormat(prefixes=("vck_", "eyJ")),
+        validation=get("/credits"),
     ),
     Provider(
         slug="novita",
         name="Novita",
+        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
         base_url="https://api.novita.ai/openai/v1",
         hosts=("api.novita.ai",),
         key=KeyFormat(prefixes=("sk_", "nvta_")),
+        validation=impossible_model(),
     ),
     Provider(
         slug="akash",
         name="AkashML",
+        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
         base_url="https://api.akashml.com/v1",
         hosts=("api.akashml.com", "chatapi.akash.network"),
+        validation=impossible_model(),
     ),
     Provider(
         slug="nvidia",
         name="NVIDIA",
+        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
         base_url="https://integrate.api.nvidia.com/v1",
         hosts=("integrate.api.nvidia.com",),
         key=KeyFormat(prefixes=("nvapi-",)),
+        validation=impossible_model(),
     ),
     Provider(
         slug="hyperbolic",
         name="Hyperbolic",
+        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
         base_url="https://api.hyperbolic.xyz/v1",
         hosts=("api.hyperbolic.xyz",),
+        validation=impossible_model(),
+        auto_mapped=False,
     ),
     Provider(
         slug="morpheus",
         name="Morpheus",
+        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
         base_url="https://api.mor.org/api/v1",
         hosts=("api.mor.org",),
         key=KeyFormat(prefixes=("sk-",)),
+        validation=get("/billing/balance"),
     ),
     Provider(
         slug="fireworks",
         name="Fireworks",
+        dialect=ChatCompletions(),
         base_url="https://api.fireworks.ai/inference/v1",
         hosts=("api.fireworks.ai",),
         key=KeyFormat(prefixes=("fw_",)),
+        validation=get("/models", control=True),
     ),
     Provider(
         slug="together",
         name="Together",
+        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
         base_url="https://api.together.ai/v1",
         hosts=("api.together.ai", "api.together.xyz"),
         key=KeyFormat(prefixes=("tgp_v1_",)),
+        validation=get("/models", control=True),
     ),
 )
 

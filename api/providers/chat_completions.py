@@ -45,7 +45,7 @@ class ChatOptions:
     path: str = "/chat/completions"
     ask_usage: bool = True
     """Streams are asked for usage (`stream_options.include_usage`)."""
-    token_limit: str | None = None
+    limit_field: str | None = None
     """The one name of the token limit that is understood; None: either, as the client wrote it."""
     drop: frozenset[str] = frozenset()
     """Fields that the provider refuses and that do not change the answer."""
@@ -71,10 +71,10 @@ class ChatCompletions:
         options = self._options
         body = {name: value for name, value in call.body.items() if name not in options.drop}
         body["model"] = call.model
-        if options.token_limit:
+        if options.limit_field:
             for name in _TOKEN_LIMITS:
                 if name in body:
-                    body[options.token_limit] = body.pop(name)
+                    body[options.limit_field] = body.pop(name)
         if call.stream and options.ask_usage:
             asked = body.get("stream_options")
             asked = asked if isinstance(asked, dict) else {}

@@ -167,12 +167,21 @@ def test_the_client_gets_what_the_sdk_understands(case: Case) -> None:
     _, chunks, outcome = case.read([case.answer])
     for chunk in chunks:
         assert b"\n" not in chunk.data
-        read = ChatCompletionChunk.model_validate_json(chunk.data)
+        told = _without_tier(chunk.data)
+        read = ChatCompletionChunk.model_validate(told)
         assert bool(read.choices) == chunk.has_choices
-        assert "x_keytoll" not in json.loads(chunk.data)
+        assert "x_keytoll" not in told
     if outcome.answer:
-        ChatCompletion.model_validate_json(outcome.answer)
-        assert "x_keytoll" not in json.loads(outcome.answer)
+        told = _without_tier(outcome.answer)
+        ChatCompletion.model_validate(told)
+        assert "x_keytoll" not in told
+
+
+def _without_tier(data: bytes) -> dict[str, Any]:
+    """Tiers have names of their own at every provider, and the SDK does not look at them."""
+    told: dict[str, Any] = json.loads(data)
+    told.pop("service_tier", None)
+    return told
 
 
 def test_finished_is_told_once_all_choices_are(case: Case) -> None:

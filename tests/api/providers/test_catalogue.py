@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from api.providers.catalogue import PROVIDERS, Provider
@@ -28,15 +30,16 @@ def test_hosts_are_exact_or_one_label_wide(row: Provider) -> None:
         assert host.count(".") >= 1
 
 
-def test_checking_a_key_costs_nothing_and_goes_to_the_row_s_host(row: Provider) -> None:
-    if row.validation is None:
-        assert not row.callable
+def test_checking_a_key_generates_nothing_and_goes_to_the_row_s_host(row: Provider) -> None:
+    if row.validation is None or not row.key.plain:
         return
-    request = row.validation({"apiKey": "sk-test-0123"}, "https://base.test/v9")
-    assert request.method == "GET"
-    assert request.body == b""
-    assert request.url.startswith("https://base.test/v9/")
+    request = row.validation({"apiKey": "sk-test-0123"}, "https://base.test/v9", None).request
+    assert request.url.startswith("https://base.test/")
     assert sum("sk-test-0123" in value for value in request.headers.values()) == 1
+    if request.method == "POST":
+        assert json.loads(request.body).get("model", IMPOSSIBLE_MODEL) == IMPOSSIBLE_MODEL
+    else:
+        assert (request.method, request.body) == ("GET", b"")
 
 
 def test_who_stops_billing_when_we_hang_up() -> None:

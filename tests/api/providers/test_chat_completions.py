@@ -75,12 +75,12 @@ def test_usage_is_asked_for_on_streams_only() -> None:
 
 def test_a_row_may_know_one_name_of_the_token_limit_and_drop_fields() -> None:
     asked = call(max_completion_tokens=5, user="u")
-    body = sent(asked, token_limit="max_tokens", drop=frozenset({"user"}))
+    body = sent(asked, limit_field="max_tokens", drop=frozenset({"user"}))
     assert body["max_tokens"] == 5
     assert "max_completion_tokens" not in body
     assert "user" not in body
     assert (
-        sent(call(max_tokens=6), token_limit="max_completion_tokens")["max_completion_tokens"] == 6
+        sent(call(max_tokens=6), limit_field="max_completion_tokens")["max_completion_tokens"] == 6
     )
 
 
