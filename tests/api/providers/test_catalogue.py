@@ -8,6 +8,7 @@ import pytest
 
 from api.providers.catalogue import PROVIDERS, Provider
 from api.providers.hosts import host_allowed, origin_allowed, origin_of, public_address
+from api.providers.validation import IMPOSSIBLE_MODEL
 
 
 @pytest.fixture(params=sorted(PROVIDERS))
