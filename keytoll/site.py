@@ -129,7 +129,7 @@ class Site:
                 labels=stores.labels,
                 providers=providers,
                 named_hosts=_hosts(stores.settings.upstreams.values()),
-                checker=KeyProbe(self.upstream, self.base_urls),
+                checker=KeyProbe(self.upstream, self.base_urls, stores.clock),
                 last_used=last_used.of,
             )
         )

@@ -120,6 +120,7 @@ class Exchange:
             stream=self._request.stream,
             wants_usage=self._request.wants_usage,
             choices=self._request.choices,
+            at=gateway.clock.now(),
         )
         key = await gateway.keys.open(route.credential)
         base_url = gateway.base_urls[route.provider.slug]
@@ -130,7 +131,9 @@ class Exchange:
         gateway.in_flight.enter(self._reply.request_id, routed.account_id, self._life.shut_down)
         try:
             await gateway.log.append(routed, account_id=routed.account_id)
-            self._books = Settlement(gateway.log, gateway.estimator, gateway.in_flight, routed)
+            self._books = Settlement(
+                gateway.log, gateway.estimator, gateway.in_flight, routed, upstream_request.context
+            )
             if gateway.in_flight.stopping:
                 self._life.shut_down()
             await self._relay(call, upstream_request, receive)
@@ -292,10 +295,7 @@ class Exchange:
         return "cut_off", None
 
     async def _next(self, answer: Answer, *, finished: bool) -> bytes | None:
-        """The next bytes; None at the end, and after silence once all choices have finished.
-
-        Comments that only keep the connection alive do not break the silence.
-        """
+        """The next bytes; None at the end, or after silence (comments are such) once finished."""
         if not finished:
             return await anext(answer.body, None)
         self._late = asyncio.ensure_future(_piece(answer))

@@ -77,8 +77,15 @@ class Settlement:
     """The books' side of one call: its terminal event, made durable, and its receipt."""
 
     def __init__(
-        self, log: EventLog, estimator: Estimator, in_flight: InFlight, routed: RequestRouted
+        self,
+        log: EventLog,
+        estimator: Estimator,
+        in_flight: InFlight,
+        routed: RequestRouted,
+        context: JsonObject,
     ) -> None:
+        """`context` is what was known about the price before the answer."""
+        self._context = context
         self._log = log
         self._estimator = estimator
         self._in_flight = in_flight
@@ -95,7 +102,7 @@ class Settlement:
         received: Callable[[], str],
     ) -> TerminalEvent:
         """The event that ends the request; `received` is asked for only when it must be counted."""
-        common = _used(outcome, facts)
+        common = _used(outcome, facts, self._context)
         if outcome.complete_usage:
             return UsageReported(**common)
         if not needs_estimate(outcome, ending):
@@ -131,7 +138,10 @@ class Settlement:
     async def late_report(self, outcome: Outcome, event: TerminalEvent, facts: Facts) -> None:
         """Usage that came after an estimate was recorded."""
         if outcome.complete_usage and isinstance(event, UsageEstimated):
-            late = {**_used(outcome, facts), "originator_version": TERMINAL_VERSION + 1}
+            late = {
+                **_used(outcome, facts, self._context),
+                "originator_version": TERMINAL_VERSION + 1,
+            }
             await self.store(
                 UsageCorrected(**late, replaces=TERMINAL_VERSION, reason="late_report")
             )
@@ -174,7 +184,7 @@ def _without_usage(outcome: Outcome, ending: Ending, facts: Facts) -> RequestFai
     return failed(facts, "invalid_response")
 
 
-def _used(outcome: Outcome, facts: Facts) -> dict[str, Any]:
+def _used(outcome: Outcome, facts: Facts, known: JsonObject) -> dict[str, Any]:
     usage, anomalies = outcome.usage, list(outcome.anomalies)
     parts = outcome.parts
     try:
@@ -192,7 +202,7 @@ def _used(outcome: Outcome, facts: Facts) -> dict[str, Any]:
         "provenance": {unit: outcome.provenance.get(unit, "reported") for unit in usage},
         "usage_raw": outcome.usage_raw,
         "model": outcome.model,
-        "context": outcome.context,
+        "context": {**known, **outcome.context},
         "parts": parts,
         "provider_cost": outcome.provider_cost,
         "finish_reason": outcome.finish_reason,

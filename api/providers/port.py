@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
 from domain.errors import DomainError
@@ -40,6 +41,8 @@ class ChatCall:
     """The client set stream_options.include_usage."""
     choices: int
     """`n`, at least 1."""
+    at: datetime
+    """When the call is made; a signature holds for some minutes around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,9 @@ class UpstreamRequest:
     """They hold the key, so they never print."""
     body: bytes = field(repr=False)
     method: str = "POST"
+    context: JsonObject = field(default_factory=dict)
+    """What key and address say about the price, in the names of API.md 7 (region,
+    deployment_model); what the answer says overrules it."""
 
 
 class Chunk(NamedTuple):

@@ -10,6 +10,7 @@ from api.providers.catalogue import Provider
 from api.providers.http import TimedOut, Timeouts, TransportError, Upstream
 from api.providers.port import Dialect, ProviderKey
 from api.providers.validation import Check, made_up, verdict
+from domain.clock import Clock
 from domain.credential import Outcome
 
 BODY_BYTES_MAX: Final = 64 * 1024
@@ -26,8 +27,9 @@ class _Target:
 class KeyProbe:
     """Sends the check of a provider's row, and a control where the check alone proves nothing."""
 
-    def __init__(self, upstream: Upstream, base_urls: Mapping[str, str]) -> None:
+    def __init__(self, upstream: Upstream, base_urls: Mapping[str, str], clock: Clock) -> None:
         self._upstream = upstream
+        self._clock = clock
         self._base_urls = base_urls
         self._discerning: set[str] = set()
         """Slugs of providers that were seen to refuse a made-up key."""
@@ -38,13 +40,13 @@ class KeyProbe:
         """(outcome, reason as a short code). Never raises for what a provider does."""
         if provider.validation is None or provider.dialect is None:
             return "indeterminate", "no_free_check"
-        base_url = self._base_urls[provider.slug]
-        check = provider.validation(fields, base_url, model)
+        base_url, now = self._base_urls[provider.slug], self._clock.now()
+        check = provider.validation(fields, base_url, model, now)
         outcome, reason = await self._ask(check, provider, provider.dialect)
         if not (check.control and outcome == "verified") or provider.slug in self._discerning:
             return outcome, reason
         prefix = next(iter(provider.key.prefixes), "")
-        control = provider.validation(made_up(fields, prefix), base_url, model)
+        control = provider.validation(made_up(fields, prefix), base_url, model, now)
         if (await self._ask(control, provider, provider.dialect))[0] != "rejected":
             return "indeterminate", "check_proves_nothing"
         self._discerning.add(provider.slug)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -42,8 +43,8 @@ class Check:
     """How this endpoint's errors read, where they are not the dialect's."""
 
 
-Validation = Callable[[ProviderKey, str, str | None], Check]
-"""(key, base URL, model that the owner named or None) → the check."""
+Validation = Callable[[ProviderKey, str, str | None, datetime], Check]
+"""(key, base URL, model that the owner named or None, now) → the check."""
 
 
 def bearer(key: ProviderKey) -> dict[str, str]:
@@ -54,7 +55,7 @@ def bearer(key: ProviderKey) -> dict[str, str]:
 def get(path: str, *, auth: Auth = bearer, control: bool = False) -> Validation:
     """A GET below the base URL that a wrong key fails."""
 
-    def check(key: ProviderKey, base_url: str, _model: str | None) -> Check:
+    def check(key: ProviderKey, base_url: str, _model: str | None, _at: datetime) -> Check:
         return Check(request=_get(base_url.rstrip("/") + path, auth(key)), control=control)
 
     return check
@@ -64,7 +65,7 @@ def get_elsewhere(url: str, *, base: str, auth: Auth = bearer) -> Validation:
     """A GET at another host of the provider; at the gateway that stands in for `base`, if set."""
     path = urlsplit(url).path
 
-    def check(key: ProviderKey, base_url: str, _model: str | None) -> Check:
+    def check(key: ProviderKey, base_url: str, _model: str | None, _at: datetime) -> Check:
         asked = url
         if base_url != base:
             parts = urlsplit(base_url)
@@ -85,7 +86,7 @@ def impossible_model(path: str = "/chat/completions", *, auth: Auth = bearer) ->
         "max_tokens": 1,
     }
 
-    def check(key: ProviderKey, base_url: str, _model: str | None) -> Check:
+    def check(key: ProviderKey, base_url: str, _model: str | None, _at: datetime) -> Check:
         request = UpstreamRequest(
             url=base_url.rstrip("/") + path,
             headers={**auth(key), "content-type": "application/json", "accept": "application/json"},

@@ -26,12 +26,17 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import TypeAdapter
 
 from api.providers.catalogue import PROVIDERS
-from api.providers.port import ChatCall, Chunk, Dialect, Headers, Outcome, Reader
+from api.providers.port import ChatCall, Chunk, Dialect, Headers, Outcome, Reader, UpstreamRequest
 from domain.usage import check_usage
+from tests.instants import AT
 
 FOLDER = Path(__file__).parent.parent / "golden" / "dialects"
 CASES = sorted(path.parent for path in FOLDER.glob("*/*/case.json"))
 KEY = {"apiKey": "sk-test-0123456789"}
+KEYS: dict[str, dict[str, str]] = {
+    "aws": {**KEY, "region": "eu-west-1"},
+}
+"""Slug → the fields of a credential that has more of them than a key."""
 CALLABLE = [row.slug for row in PROVIDERS.values() if row.callable]
 
 
@@ -50,6 +55,7 @@ class Case:
             stream=body.get("stream", False),
             wants_usage=False,
             choices=body.get("n", 1),
+            at=AT,
         )
         self.headers: Headers = told.get("headers", {})
         self.answer = (folder / "answer").read_bytes()
@@ -60,6 +66,9 @@ class Case:
         assert dialect is not None
         return dialect
 
+    def request(self, base_url: str) -> UpstreamRequest:
+        return self.dialect.request(self.call, KEYS.get(self.slug, KEY), base_url)
+
     def read(self, pieces: Iterable[bytes]) -> tuple[Reader, list[Chunk], Outcome]:
         reader = self.dialect.reader(self.call, self.headers)
         chunks = [chunk for piece in pieces for chunk in reader.feed(piece)]
@@ -68,7 +77,7 @@ class Case:
 
     def found(self, pieces: Iterable[bytes]) -> dict[str, Any]:
         reader, chunks, outcome = self.read(pieces)
-        request = self.dialect.request(self.call, KEY, "https://upstream.test/base")
+        request = self.request("https://upstream.test/base")
         found: dict[str, Any] = {
             "request": json.loads(request.body),
             "outcome": {
@@ -195,7 +204,7 @@ def test_finished_is_told_once_all_choices_are(case: Case) -> None:
 
 
 def test_the_key_is_in_a_header_and_nowhere_else(case: Case) -> None:
-    request = case.dialect.request(case.call, KEY, "https://upstream.test/base/")
+    request = case.request("https://upstream.test/base/")
     assert request.url.startswith("https://upstream.test/base/")
     assert "//" not in request.url.removeprefix("https://")
     assert KEY["apiKey"] not in request.url
@@ -207,7 +216,7 @@ def test_the_key_is_in_a_header_and_nowhere_else(case: Case) -> None:
 
 def test_the_client_s_body_is_left_alone(case: Case) -> None:
     before = json.dumps(case.body)
-    case.dialect.request(case.call, KEY, "https://upstream.test")
+    case.request("https://upstream.test")
     assert json.dumps(case.body) == before
 
 
@@ -232,7 +241,7 @@ def test_requests_to_anthropic_have_its_types(folder: Path) -> None:
 def test_garbage_is_an_invalid_response(data: bytes, stream: bool, slug: str) -> None:
     dialect = PROVIDERS[slug].dialect
     assert dialect is not None
-    call = ChatCall(body={}, model="m", stream=stream, wants_usage=False, choices=1)
+    call = ChatCall(body={}, model="m", stream=stream, wants_usage=False, choices=1, at=AT)
     reader = dialect.reader(call, {})
     assert not list(reader.feed(data))
     outcome = reader.finish()
@@ -287,7 +296,7 @@ def test_well_formed_nonsense_raises_nothing(
         for found, kind in zip(objects, types, strict=False)
     ]
     texts = [json.dumps(found).encode() for found in typed]
-    call = ChatCall(body={}, model="m", stream=stream, wants_usage=False, choices=1)
+    call = ChatCall(body={}, model="m", stream=stream, wants_usage=False, choices=1, at=AT)
     data = b"".join(b"data: %s\n\n" % text for text in texts) if stream else b"".join(texts[:1])
     reader = dialect.reader(call, {})
     reader.feed(data)

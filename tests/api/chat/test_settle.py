@@ -24,6 +24,7 @@ from api.providers.port import Outcome, ProviderFailure
 from domain.clock import FixedClock
 from domain.eventlog.log import StoredLog
 from domain.eventlog.memory import open_memory_log
+from domain.events.base import JsonObject
 from domain.events.requests import (
     RequestFailed,
     RequestRouted,
@@ -48,12 +49,12 @@ def log() -> Iterator[StoredLog]:
     log.close()
 
 
-def books(log: StoredLog) -> Settlement:
+def books(log: StoredLog, context: JsonObject | None = None) -> Settlement:
     like = sample("request.routed")
     assert isinstance(like, RequestRouted)
     routed = RequestRouted(**{**vars(like), "originator_id": REQUEST})
     in_flight = InFlight(log, per_account_max=9, drains_max=9)
-    return Settlement(log, ESTIMATOR, in_flight, routed)
+    return Settlement(log, ESTIMATOR, in_flight, routed, context or {})
 
 
 async def settled(
@@ -100,6 +101,16 @@ async def test_what_was_not_reported_is_counted(
     assert event.method["counted"] == ["prompt", "received_output"]
     assert 0 < event.usage["output_tokens"] <= 5
     assert 0 < event.usage["input_tokens"] <= 20
+
+
+async def test_what_the_key_says_about_the_price_yields_to_the_answer(log: StoredLog) -> None:
+    known = books(log, {"region": "eu-west-1", "service_tier": "flex"})
+    told = outcome(usage=dict(REPORT), complete_usage=True, context={"service_tier": "priority"})
+    event = await known.terminal_event(
+        told, "complete", FACTS, model="gpt-4o", body=BODY, received=lambda: ""
+    )
+    assert isinstance(event, UsageReported)
+    assert event.context == {"region": "eu-west-1", "service_tier": "priority"}
 
 
 async def test_what_was_reported_stays_reported(log: StoredLog) -> None:

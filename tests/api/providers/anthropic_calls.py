@@ -9,6 +9,7 @@ import pytest
 
 from api.providers.messages import Messages
 from api.providers.port import ChatCall, UnsupportedParameter
+from tests.instants import AT
 
 HI = [{"role": "user", "content": "Hello"}]
 TOOL = {"type": "function", "function": {"name": "paint", "parameters": {"type": "object"}}}
@@ -23,6 +24,7 @@ def call(model: str, **body: Any) -> ChatCall:
         stream=body.get("stream", False),
         wants_usage=False,
         choices=1,
+        at=AT,
     )
 
 

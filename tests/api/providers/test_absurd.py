@@ -16,6 +16,7 @@ from api.providers.port import ChatCall, Dialect, Outcome, UnsupportedParameter
 from domain.events.requests import UsageReported
 from domain.ids import new_id
 from domain.usage import COUNT_MAX
+from tests.instants import AT
 
 DEPTHS = pytest.mark.parametrize("depth", [200, 260, 600, 950, 1000, 1015])
 """orjson writes 254 levels and reads 1023; Python's own recursion ends in between."""
@@ -23,7 +24,9 @@ USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 
 
 def read(dialect: Dialect, text: str, *, stream: bool = False) -> Outcome:
-    call = ChatCall(body={"messages": []}, model="m", stream=stream, wants_usage=True, choices=1)
+    call = ChatCall(
+        body={"messages": []}, model="m", stream=stream, wants_usage=True, choices=1, at=AT
+    )
     reader = dialect.reader(call, {})
     reader.feed(text.encode())
     return reader.finish()
@@ -118,7 +121,7 @@ def test_a_sum_that_is_no_count_is_estimated_not_lost() -> None:
     outcome = read(Messages(), json.dumps({"id": "m", "content": [], "usage": usage}))
     assert not outcome.complete_usage
     assert "not_a_count:input_tokens" in outcome.anomalies
-    event = UsageReported(**_used(outcome, facts()))
+    event = UsageReported(**_used(outcome, facts(), {}))
     assert event.usage == {"output_tokens": 2}
 
 
@@ -142,7 +145,7 @@ def test_arguments_may_be_nested_absurdly(depth: int) -> None:
         {"role": "tool", "tool_call_id": "t", "content": "x"},
     ]
     call = ChatCall(
-        body={"messages": messages}, model="m", stream=False, wants_usage=False, choices=1
+        body={"messages": messages}, model="m", stream=False, wants_usage=False, choices=1, at=AT
     )
     try:
         request = Messages().request(call, {"apiKey": "sk-ant-x"}, "https://a.test")

@@ -9,6 +9,7 @@ import pytest
 from api.providers.catalogue import PROVIDERS, Provider
 from api.providers.hosts import host_allowed, origin_allowed, origin_of, public_address
 from api.providers.validation import IMPOSSIBLE_MODEL
+from tests.instants import AT
 
 
 @pytest.fixture(params=sorted(PROVIDERS))
@@ -34,7 +35,7 @@ def test_hosts_are_exact_or_one_label_wide(row: Provider) -> None:
 def test_checking_a_key_generates_nothing_and_goes_to_the_row_s_host(row: Provider) -> None:
     if row.validation is None or not row.key.plain:
         return
-    request = row.validation({"apiKey": "sk-test-0123"}, "https://base.test/v9", None).request
+    request = row.validation({"apiKey": "sk-test-0123"}, "https://base.test/v9", None, AT).request
     assert request.url.startswith("https://base.test/")
     assert sum("sk-test-0123" in value for value in request.headers.values()) == 1
     if request.method == "POST":

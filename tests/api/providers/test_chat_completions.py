@@ -10,6 +10,7 @@ import pytest
 from api.providers.chat_completions import ChatCompletions, ChatOptions
 from api.providers.failures import FailureRules
 from api.providers.port import ChatCall, Chunk, Outcome
+from tests.instants import AT
 
 HI = [{"role": "user", "content": "Hi"}]
 
@@ -21,6 +22,7 @@ def call(*, stream: bool = False, choices: int = 1, **body: Any) -> ChatCall:
         stream=stream,
         wants_usage=False,
         choices=choices,
+        at=AT,
     )
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from api.providers.catalogue import PROVIDERS
 from api.providers.port import ChatCall, Chunk, Dialect
+from tests.instants import AT
 
 BESIDE = Path(__file__).parents[4] / "shared" / "corpus" / "exchanges.jsonl.gz"
 CORPUS = Path(os.environ.get("KEYTOLL_CORPUS") or BESIDE)
@@ -67,6 +68,7 @@ def test_usage_is_what_was_expected(slug: str) -> None:
             stream=bool(exchange["stream"]),
             wants_usage=True,
             choices=(asked.get("n") if isinstance(asked, dict) else None) or 1,
+            at=AT,
         )
         body = body_of(exchange)
         told = []

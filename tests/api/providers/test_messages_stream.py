@@ -7,6 +7,7 @@ from typing import Any
 
 from api.providers.messages import Messages
 from api.providers.port import ChatCall, Reader
+from tests.instants import AT
 
 
 def reader(**body: Any) -> Reader:
@@ -16,6 +17,7 @@ def reader(**body: Any) -> Reader:
         stream=True,
         wants_usage=True,
         choices=1,
+        at=AT,
     )
     return Messages().reader(call, {})
 

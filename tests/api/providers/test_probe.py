@@ -13,6 +13,8 @@ from api.providers.catalogue import PROVIDERS, Provider
 from api.providers.http import Upstream
 from api.providers.probe import KeyProbe
 from api.providers.validation import Validation, get, get_elsewhere, impossible_model
+from domain.clock import FixedClock
+from tests.instants import AT
 
 BASE = "https://api.openai.com/v1"
 GOOD = {"apiKey": "sk-the-good-one"}
@@ -52,7 +54,7 @@ def to_the_good_key(found: httpx.Response, otherwise: httpx.Response) -> Answer:
 
 
 async def ask(provided: Provided, validation: Validation | None) -> tuple[str, str]:
-    probe = KeyProbe(Upstream(transport=provided), {"openai": BASE})
+    probe = KeyProbe(Upstream(transport=provided), {"openai": BASE}, FixedClock(AT))
     return await probe.check(row(validation), GOOD, None)
 
 
@@ -132,7 +134,7 @@ async def test_the_control_is_asked_once_and_never_of_a_refused_key() -> None:
     provided = Provided(
         to_the_good_key(httpx.Response(200, json={}), httpx.Response(401, json=BAD_KEY))
     )
-    probe = KeyProbe(Upstream(transport=provided), {"openai": BASE})
+    probe = KeyProbe(Upstream(transport=provided), {"openai": BASE}, FixedClock(AT))
     wanted = row(get("/models", control=True))
     assert (await probe.check(wanted, {"apiKey": "sk-wrong"}, None))[0] == "rejected"
     assert len(provided.asked) == 1
@@ -143,7 +145,7 @@ async def test_the_control_is_asked_once_and_never_of_a_refused_key() -> None:
 
 def test_a_check_elsewhere_goes_to_the_gateway_that_stands_in() -> None:
     check = get_elsewhere("https://api.chutes.ai/users/me", base="https://llm.chutes.ai/v1")
-    own = check(GOOD, "https://llm.chutes.ai/v1", None)
-    gateway = check(GOOD, "http://127.0.0.1:9/chutes/v1", None)
+    own = check(GOOD, "https://llm.chutes.ai/v1", None, AT)
+    gateway = check(GOOD, "http://127.0.0.1:9/chutes/v1", None, AT)
     assert own.request.url == "https://api.chutes.ai/users/me"
     assert gateway.request.url == "http://127.0.0.1:9/users/me"
