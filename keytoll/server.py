@@ -126,8 +126,7 @@ class Server:
         """Say in the log that this process writes now, and by which price book it rates."""
         stores = self._stores
         await asyncio.wrap_future(stores.log.opened(epoch=stores.epoch, program=PROGRAM))
-        book = stores.books.current
-        await asyncio.to_thread(stores.ledger.publish_price_book, book.hash, rows=book.rows)
+        await asyncio.to_thread(stores.prices.publish, stores.ledger)
 
     async def _follow(self) -> None:
         """Keep the directory level with the log, whoever writes to it."""

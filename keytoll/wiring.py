@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Final, cast
+from typing import Final
 
 import structlog
 
@@ -16,22 +16,19 @@ from domain.clock import Clock
 from domain.directory import Directory
 from domain.errors import UnsafeSetup
 from domain.eventlog.checkpoint import append_checkpoint
-from domain.eventlog.history import history
 from domain.eventlog.port import EventLog, Recorded
 from domain.eventlog.sqlite import open_sqlite_log
-from domain.events.codec import decode
 from domain.invoice_register import InvoiceRegister
 from domain.labels.port import Labels
 from domain.labels.sqlite import SqliteLabels
 from domain.ledger import Ledger
-from domain.price_book import PriceBook as PublishedBook
 from domain.vault.local_key import load_master_key
 from domain.vault.port import Vault
 from domain.vault.reconcile import reconcile_vault
 from domain.vault.sqlite import sqlite_vault
+from keytoll.price_list import PriceList
 from keytoll.settings import Settings
-from pricing.book import Books, UnknownBook
-from pricing.load import shipped_books
+from pricing.book import Books
 from projections.invoicing import Invoices
 from projections.migrate import prepare
 from projections.projector import Projector
@@ -110,10 +107,15 @@ class Stores:
     labels: Labels
     directory: Directory
     ledger: Ledger
-    books: Books
+    prices: PriceList
     projections: Projections
     register: InvoiceRegister
     sealer: Sealer
+
+    @property
+    def books(self) -> Books:
+        """The book in force, and every one that ever was."""
+        return self.prices.books
 
     def closer(self) -> Closer:
         """What closes periods; opens the projections."""
@@ -152,7 +154,7 @@ def open_stores(settings: Settings, clock: Clock, *, epoch: str) -> Stores:
         closing.append(vault.close)
         labels = SqliteLabels(settings.data / LABELS_FILE)
         closing.append(labels.close)
-        books = _books(log)
+        prices = PriceList.of(log)
         directory = Directory(log)
         reconcile_vault(vault, directory)
         lost = sweep(log, epoch=epoch)
@@ -177,8 +179,8 @@ def open_stores(settings: Settings, clock: Clock, *, epoch: str) -> Stores:
             directory=directory,
             keys_max=settings.account_keys_max,
         ),
-        books=books,
-        projections=Projections(settings.data / PROJECTIONS_FOLDER, log, books),
+        prices=prices,
+        projections=Projections(settings.data / PROJECTIONS_FOLDER, log, prices.books),
         register=InvoiceRegister(log),
         sealer=Sealer(
             log,
@@ -213,18 +215,3 @@ def _vault(settings: Settings) -> Vault:
             advice="keep a copy elsewhere: without it no stored provider key can be opened",
         )
     return sqlite_vault(path, key.master)
-
-
-def _books(log: EventLog) -> Books:
-    """The shipped books, which must contain every book that was ever published here."""
-    books = shipped_books()
-    for recorded in history(log, streams={"price-book"}):
-        published = cast(PublishedBook.PriceBookPublished, decode(recorded))
-        try:
-            books.open(published.hash)
-        except UnknownBook:
-            raise UnsafeSetup(
-                f"calls were rated by the price book {published.hash}, which this program does "
-                "not contain; run the version that does"
-            ) from None
-    return books

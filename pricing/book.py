@@ -244,8 +244,15 @@ class Books:
     """Opens books by hash and keeps them: one per program, shared by threads."""
 
     def __init__(self, current: PriceBook) -> None:
-        self.current: Final = current
-        self._open: Final = {current.hash: current}
+        self.current = current
+        """The book in force."""
+        self._open = {current.hash: current}
+
+    def adopt(self, book: PriceBook) -> None:
+        """A longer book is in force from now on. Raises UnknownBook if it is not longer."""
+        book.open_book(self.current.hash)
+        self._open = {book.hash: book}
+        self.current = book
 
     def open(self, book_hash: str) -> PriceBook:
         """The book of that hash. Raises UnknownBook."""

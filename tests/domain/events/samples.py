@@ -127,7 +127,25 @@ _DATA: Final[dict[str, dict[str, Any]]] = {
         "secret_version": 2,
     },
     "credential.key-removed": {},
-    "price-book.published": {"hash": BOOK, "rows": 120},
+    "price-book.published": {
+        "hash": BOOK,
+        "rows": 120,
+        "shipped": 119,
+        "entries": [
+            {
+                "n": 120,
+                "row": {
+                    "id": "openai/new~120",
+                    "canonical": "new",
+                    "provider": "openai",
+                    "model": "new",
+                    "prices": {"input": "2", "output": "8.5"},
+                    "recorded_at": INSTANT,
+                    "source": ["a letter of 2 March"],
+                },
+            }
+        ],
+    },
     "invoice.issued": {
         "invoice_id": INVOICE_ID,
         "number": "2026-000002",

@@ -60,7 +60,7 @@ def test_a_line_is_canonical_json_of_the_fields_of_the_contract(topic: str) -> N
         "originator_id": str(event.originator_id),
         "originator_version": event.originator_version,
         "topic": topic,
-        "version": 1,
+        "version": type(event).class_version,
     }
     assert line_hash(line) == hashlib.sha256(b"\x00" + line).hexdigest()
 

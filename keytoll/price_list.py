@@ -1,0 +1,75 @@
+"""The price list of this installation: which books came into force, and how the next one does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self, cast
+
+from domain.errors import UnsafeSetup
+from domain.eventlog.history import history
+from domain.eventlog.port import EventLog
+from domain.events.base import JsonObject
+from domain.events.codec import decode
+from domain.ledger import Ledger
+from domain.price_book import PriceBook as PublishedBook
+from pricing.book import Books, Entries, PriceBook, UnknownBook
+from pricing.installed import Edition, InstalledList
+from pricing.load import shipped_lines
+
+
+class PriceList:
+    """The list that the log tells of, and `books`, which opens every book of it."""
+
+    def __init__(self, installed: InstalledList) -> None:
+        self._installed = installed
+        self._unpublished = installed.next()
+        if self._unpublished is not None:
+            installed.take(self._unpublished)
+        self.books = Books(_book(installed))
+
+    @classmethod
+    def of(cls, log: EventLog, shipped: Sequence[bytes] | None = None) -> Self:
+        """What was published, then what the program ships since.
+
+        Raises UnsafeSetup when the program does not have an entry of a published book.
+        """
+        installed = InstalledList(shipped_lines() if shipped is None else shipped)
+        for recorded in history(log, streams={"price-book"}):
+            event = cast(PublishedBook.PriceBookPublished, decode(recorded))
+            try:
+                installed.take(Edition(event.hash, event.rows, event.shipped, event.entries))
+            except UnknownBook:
+                raise UnsafeSetup(
+                    f"calls were rated by the price book {event.hash}, which this program does "
+                    "not contain; run the version that does"
+                ) from None
+        return cls(installed)
+
+    def publish(self, ledger: Ledger) -> None:
+        """Record that the book in force is so, unless that was recorded before."""
+        with ledger.hold():
+            if self._unpublished is not None:
+                _publish(ledger, self._unpublished)
+                self._unpublished = None
+
+    def add(self, ledger: Ledger, entries: Sequence[JsonObject]) -> Edition:
+        """The operator's entries come into force, once they are durable."""
+        with ledger.hold():
+            self.publish(ledger)
+            edition = self._installed.next(entries)
+            if edition is None:
+                raise ValueError("there is nothing to add")
+            _publish(ledger, edition)
+            self._installed.take(edition)
+            self.books.adopt(_book(self._installed))
+        return edition
+
+
+def _publish(ledger: Ledger, edition: Edition) -> None:
+    ledger.publish_price_book(
+        edition.hash, rows=edition.rows, shipped=edition.shipped, entries=edition.entries
+    )
+
+
+def _book(installed: InstalledList) -> PriceBook:
+    return PriceBook(Entries(installed.lines))
