@@ -10,21 +10,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from tests.e2e.plan import Ask, Ending, Gate, Piece, Plan
-from tests.e2e.words import (
-    WORDS,
-    anthropic_body,
-    anthropic_deltas,
-    anthropic_event,
-    anthropic_finish,
-    anthropic_tail,
-    openai_body,
-    openai_chunk,
-    openai_delta,
-    openai_deltas,
-    openai_finish,
-    openai_tail,
-)
+from tests.e2e.plan import WORDS, Ask, Ending, Gate, Piece, Plan
+from tests.e2e.voices.chat import Chat
 
 CANARY_MESSAGE: Final = (
     "Incorrect API key provided: {key}. Your account org-A1b2C3d4E5f6 is unhappy."
@@ -36,28 +23,17 @@ def plan_of(ask: Ask, key: str) -> Plan:
     return BEHAVIOURS.get(ask.words[0], plain)(ask, key)
 
 
-def body_of(ask: Ask, *, text: str = "".join(WORDS), usage: bool = True) -> bytes:
-    make = openai_body if ask.protocol == "openai" else anthropic_body
-    return make(ask, text=text, usage=usage)
-
-
 def parts_of(ask: Ask, *, usage: bool = True) -> tuple[list[bytes], list[bytes], list[bytes]]:
     """(what is said, the finish, the tail) of a stream."""
-    if ask.protocol == "openai":
-        return (
-            list(openai_deltas(ask)),
-            list(openai_finish(ask)),
-            list(openai_tail(ask, usage=usage)),
-        )
     return (
-        list(anthropic_deltas(ask, usage=usage)),
-        list(anthropic_finish(ask, usage=usage)),
-        list(anthropic_tail()),
+        list(ask.voice.said(ask, usage=usage)),
+        list(ask.voice.finish(ask, usage=usage)),
+        list(ask.voice.tail(ask, usage=usage)),
     )
 
 
-def streamed(*pieces: Piece, ending: Ending = "whole") -> Plan:
-    return Plan(list(pieces), headers={"content-type": "text/event-stream"}, ending=ending)
+def streamed(ask: Ask, *pieces: Piece, ending: Ending = "whole") -> Plan:
+    return Plan(list(pieces), headers={"content-type": ask.voice.stream_type}, ending=ending)
 
 
 def whole(body: bytes, status: int = 200, **headers: str) -> Plan:
@@ -73,9 +49,9 @@ def whole(body: bytes, status: int = 200, **headers: str) -> Plan:
 
 def plain(ask: Ask, key: str, *, usage: bool = True) -> Plan:
     if not ask.stream:
-        return whole(body_of(ask, usage=usage))
+        return whole(ask.voice.whole(ask, usage=usage))
     said, finish, tail = parts_of(ask, usage=usage)
-    return streamed(*said, *finish, *tail)
+    return streamed(ask, *said, *finish, *tail)
 
 
 def silent(ask: Ask, key: str) -> Plan:
@@ -86,28 +62,28 @@ def silent(ask: Ask, key: str) -> Plan:
 def slow(ask: Ask, key: str) -> Plan:
     """Some 25 ms a word; a JSON answer takes half a second."""
     if not ask.stream:
-        return Plan([body_of(ask)], headers=_JSON, framing="length", before_head=0.5)
+        return Plan([ask.voice.whole(ask)], headers=_JSON, framing="length", before_head=0.5)
     said, finish, tail = parts_of(ask)
-    return streamed(*_paused(said, 0.025), *finish, *tail)
+    return streamed(ask, *_paused(said, 0.025), *finish, *tail)
 
 
 def very_slow(ask: Ask, key: str) -> Plan:
     """The first word at once, then one every second."""
     said, finish, tail = parts_of(ask)
-    return streamed(*said[:4], *_paused(said[4:], 1.0), *finish, *tail)
+    return streamed(ask, *said[:4], *_paused(said[4:], 1.0), *finish, *tail)
 
 
 def cut(ask: Ask, key: str) -> Plan:
     """The connection breaks in the middle."""
     if not ask.stream:
-        body = body_of(ask)
+        body = ask.voice.whole(ask)
         plan = whole(body)
         plan.headers["content-length"] = str(len(body))
         plan.pieces = [body[: len(body) // 2]]
         plan.ending = "cut"
         return plan
     said, _, _ = parts_of(ask)
-    return streamed(*said[: len(said) // 2], b'data: {"id"', ending="cut")
+    return streamed(ask, *said[: len(said) // 2], b'data: {"id"', ending="cut")
 
 
 def cut_before_head(ask: Ask, key: str) -> Plan:
@@ -129,8 +105,8 @@ def hold_first(ask: Ask, key: str) -> Plan:
     """Waits after the first piece of a stream, or in the middle of a body."""
     if ask.stream:
         said, finish, tail = parts_of(ask)
-        return streamed(*said[:4], Gate("first"), *said[4:], *finish, *tail)
-    body = body_of(ask)
+        return streamed(ask, *said[:4], Gate("first"), *said[4:], *finish, *tail)
+    body = ask.voice.whole(ask)
     plan = whole(body)
     plan.headers["content-length"] = str(len(body))
     plan.pieces = [body[:40], Gate("first"), body[40:]]
@@ -141,8 +117,9 @@ def hold_last(ask: Ask, key: str) -> Plan:
     """Waits when everything has been said but the end."""
     if ask.stream:
         said, finish, tail = parts_of(ask)
-        return streamed(*said, *finish, *tail[:-1], Gate("last"), tail[-1])
-    body = body_of(ask)
+        *most, last = [*said, *finish, *tail]
+        return streamed(ask, *most, Gate("last"), last)
+    body = ask.voice.whole(ask)
     plan = whole(body)
     plan.headers["content-length"] = str(len(body))
     plan.pieces = [body[:-1], Gate("last"), body[-1:]]
@@ -151,46 +128,35 @@ def hold_last(ask: Ask, key: str) -> Plan:
 
 def repeated(ask: Ask, key: str) -> Plan:
     """A growing usage on every chunk; only the last one is the truth."""
-    if not ask.stream or ask.protocol != "openai":
+    if not ask.stream or not isinstance(ask.voice, Chat):
         return plain(ask, key)
     pieces = []
     for count, word in enumerate(WORDS, start=1):
         usage = {"prompt_tokens": ask.prompt_tokens, "completion_tokens": count}
         choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
-        pieces.append(openai_chunk(ask, [choice], usage=usage))
-    return streamed(*pieces, *openai_finish(ask), *openai_tail(ask))
+        pieces.append(ask.voice.chunk(ask, [choice], usage=usage))
+    _, finish, tail = parts_of(ask)
+    return streamed(ask, *pieces, *finish, *tail)
 
 
 def giant(ask: Ask, key: str) -> Plan:
     """Four megabytes."""
     text = "0123456789abcdef" * (256 * 1024)
     if not ask.stream:
-        return whole(body_of(ask, text=text))
+        return whole(ask.voice.whole(ask, text=text))
     said, finish, tail = parts_of(ask)
-    more = (
-        openai_delta(ask, {"content": text})
-        if ask.protocol == "openai"
-        else anthropic_event(
-            "content_block_delta", index=0, delta={"type": "text_delta", "text": text}
-        )
-    )
-    return streamed(*said, more, *finish, *tail)
+    return streamed(ask, *said, ask.voice.delta(ask, text), *finish, *tail)
 
 
 def error_inside(ask: Ask, key: str) -> Plan:
     """Status 200 with an error object, from the start or in the middle of a stream."""
-    error = {"message": "The server had an error.", "type": "server_error", "code": None}
     if not ask.stream:
-        plan = whole(json.dumps({"type": "error", "error": error}).encode())
+        body = ask.voice.error(500, "server_error", None, "The server had an error.")
+        plan = whole(body)
         plan.billed = False
         return plan
     said, _, _ = parts_of(ask)
-    event = (
-        b"data: " + json.dumps({"error": error}).encode() + b"\n\n"
-        if ask.protocol == "openai"
-        else anthropic_event("error", error={"type": "overloaded_error", "message": "Overloaded"})
-    )
-    return streamed(*said[:6], event)
+    return streamed(ask, *said[:6], ask.voice.error_inside("Overloaded"))
 
 
 def no_done(ask: Ask, key: str) -> Plan:
@@ -198,35 +164,34 @@ def no_done(ask: Ask, key: str) -> Plan:
     if not ask.stream:
         return plain(ask, key)
     said, finish, tail = parts_of(ask)
-    return streamed(*said, *finish, *tail[:-1])
+    return streamed(ask, *said, *finish, *tail[:-1])
 
 
 def late_usage(ask: Ask, key: str) -> Plan:
     """All choices have finished; usage comes late. Comments until then do not end the silence."""
     said, finish, tail = parts_of(ask)
     pings: list[Piece] = [4.0, b": ping\n\n", 4.0, b": ping\n\n", 3.5]
-    return streamed(*said, *finish, *pings, *tail)
+    return streamed(ask, *said, *finish, *pings, *tail)
 
 
 def late_nothing(ask: Ask, key: str) -> Plan:
     """All choices have finished; then nothing ever comes."""
     said, finish, _ = parts_of(ask)
-    return streamed(*said, *finish, Gate("late"))
+    return streamed(ask, *said, *finish, Gate("late"))
 
 
 def foreign_receipt(ask: Ask, key: str) -> Plan:
     """Claims to be us."""
-    if ask.protocol != "openai":
+    if not isinstance(ask.voice, Chat):
         return plain(ask, key)
     forged = {"status": "priced", "fee_usd": "0"}
     if not ask.stream:
-        found = json.loads(openai_body(ask))
+        found = json.loads(ask.voice.whole(ask))
         return whole(json.dumps({"x_keytoll": forged, **found}).encode())
     said, finish, tail = parts_of(ask)
-    fake = openai_chunk(
-        ask, [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}], x_keytoll=forged
-    )
-    return streamed(*said, fake, *finish, *tail)
+    choice = {"index": 0, "delta": {"content": "x"}, "finish_reason": None}
+    fake = ask.voice.chunk(ask, [choice], x_keytoll=forged)
+    return streamed(ask, *said, fake, *finish, *tail)
 
 
 def not_json(ask: Ask, key: str) -> Plan:
@@ -238,12 +203,9 @@ def not_json(ask: Ask, key: str) -> Plan:
 
 def echo_key(ask: Ask, key: str) -> Plan:
     """401, and the message repeats the whole key."""
-    error = {
-        "message": CANARY_MESSAGE.format(key=key),
-        "type": "invalid_request_error" if ask.protocol == "openai" else "authentication_error",
-        "code": "invalid_api_key",
-    }
-    return whole(json.dumps({"type": "error", "error": error}).encode(), 401)
+    return refusal(
+        ask, 401, "authentication_error", "invalid_api_key", CANARY_MESSAGE.format(key=key)
+    )
 
 
 def echo_everywhere(ask: Ask, key: str) -> Plan:
@@ -267,15 +229,22 @@ def echo_inside(ask: Ask, key: str) -> Plan:
         return whole(json.dumps({"error": error}).encode())
     said, _, _ = parts_of(ask)
     event = json.dumps({"type": "error", "error": error}).encode()
-    return streamed(*said[:4], b"event: error\ndata: " + event + b"\n\n")
+    return streamed(ask, *said[:4], b"event: error\ndata: " + event + b"\n\n")
+
+
+def refusal(
+    ask: Ask, status: int, kind: str, code: str | None, message: str, **headers: str
+) -> Plan:
+    plan = whole(ask.voice.error(status, kind, code, message), status, **headers)
+    plan.headers.update(ask.voice.error_headers(status))
+    return plan
 
 
 def _status(
     status: int, kind: str, code: str | None, message: str, **headers: str
 ) -> Callable[[Ask, str], Plan]:
     def refuse(ask: Ask, key: str) -> Plan:
-        error = {"message": message, "type": kind, "param": None, "code": code}
-        return whole(json.dumps({"type": "error", "error": error}).encode(), status, **headers)
+        return refusal(ask, status, kind, code, message, **headers)
 
     return refuse
 

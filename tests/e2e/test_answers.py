@@ -13,7 +13,7 @@ from tests.e2e.gate import TollGate, asking, new_name, sse
 from tests.e2e.plan import Ask, Gate
 from tests.e2e.program import Json
 from tests.e2e.script import parts_of, streamed, whole
-from tests.e2e.words import openai_body, openai_chunk
+from tests.e2e.voices import OPENAI
 
 PROVIDERS = pytest.mark.parametrize("provider", ["openai", "anthropic"])
 
@@ -23,7 +23,7 @@ def test_a_json_answer_is_the_providers_own_bytes(gate: TollGate) -> None:
     sent: list[bytes] = []
 
     def plan(ask: Ask) -> Any:
-        sent.append(openai_body(ask))
+        sent.append(OPENAI.whole(ask))
         return whole(sent[0])
 
     gate.upstream.plans[name] = plan
@@ -162,7 +162,7 @@ def test_the_finish_waits_for_the_books(gate: TollGate, provider: str) -> None:
 
     def plan(ask: Ask) -> Any:
         said, finish, tail = parts_of(ask)
-        return streamed(*said, *finish, Gate(name), *tail)
+        return streamed(ask, *said, *finish, Gate(name), *tail)
 
     gate.upstream.plans[name] = plan
     seen = ""
@@ -210,7 +210,7 @@ def test_a_bare_stream_gets_a_chunk_for_its_receipt(gate: TollGate) -> None:
 
     def plan(ask: Ask) -> Any:
         choice = {"index": 0, "delta": {"content": "hello"}, "finish_reason": None}
-        return streamed(openai_chunk(ask, [choice]), b"data: [DONE]\n\n")
+        return streamed(ask, OPENAI.chunk(ask, [choice]), b"data: [DONE]\n\n")
 
     gate.upstream.plans[name] = plan
     events = sse(gate.post("plain", name=name, stream=True))

@@ -9,11 +9,10 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from tests.e2e.gate import MODELS, TollGate, new_name
+from tests.e2e.plan import TEXT
 from tests.e2e.program import Json
-from tests.e2e.words import WORDS
 
 pytestmark = pytest.mark.parametrize("provider", ["openai", "anthropic", "sandbox"])
-TEXT = "".join(WORDS)
 WEATHER: Any = {
     "type": "function",
     "function": {

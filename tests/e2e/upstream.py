@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
 from collections import Counter
@@ -14,11 +15,13 @@ from typing import Any, Final, Literal, Self
 
 from tests.e2e.plan import Ask, Gate, Json, Piece, Plan
 from tests.e2e.script import plan_of
+from tests.e2e.voices import VOICES
 
 State = Literal["running", "whole", "cut", "left", "refused"]
 """Being answered, read whole, cut by us, left by the peer, or answered with an error."""
 HEAD_BYTES_MAX: Final = 64 * 1024
 WAIT_S: Final = 20.0
+_SIGNED: Final = re.compile(r"AWS4-HMAC-SHA256 Credential=([^/]+)/")
 
 
 @dataclass
@@ -28,7 +31,7 @@ class Served:
     id: str
     name: str
     """What the test calls it."""
-    protocol: str
+    slug: str
     model: str
     stream: bool
     prompt_tokens: int
@@ -48,17 +51,23 @@ class _Request:
 
     @property
     def key(self) -> str:
-        bearer = self.headers.get("authorization", "").removeprefix("Bearer ")
-        return self.headers.get("x-api-key") or bearer
+        for name in ("x-api-key", "api-key", "x-goog-api-key"):
+            if name in self.headers:
+                return self.headers[name]
+        shown = self.headers.get("authorization", "")
+        signed = _SIGNED.match(shown)
+        return signed[1] if signed else shown.removeprefix("Bearer ")
 
 
 class ScriptedUpstream:
-    """Speaks OpenAI's chat at /openai/v1 and Anthropic's messages at /anthropic, in a thread."""
+    """Speaks as each provider does, at the path of its slug; in a thread."""
 
     def __init__(self) -> None:
         self.served: list[Served] = []
         self.bodies: list[Json] = []
         """Every request body, in order."""
+        self.asks: list[Ask] = []
+        """The same, understood."""
         self.plans: dict[str, Callable[[Ask], Plan]] = {}
         """Answers of a test's own: name of the call → plan."""
         self.reached: Counter[str] = Counter()
@@ -87,7 +96,7 @@ class ScriptedUpstream:
 
     def base_urls(self) -> dict[str, str]:
         """For KEYTOLL_UPSTREAMS."""
-        return {"openai": f"{self.address}/openai/v1", "anthropic": f"{self.address}/anthropic"}
+        return {slug: f"{self.address}/{slug}" for slug in VOICES}
 
     def call(self, name: str) -> Served:
         """The one call of this name."""
@@ -185,26 +194,28 @@ class ScriptedUpstream:
         return 404, {"error": {"message": "no such path"}}
 
     def _begin(self, request: _Request, body: Json) -> tuple[Served, Plan]:
-        protocol: Literal["openai", "anthropic"] = (
-            "openai" if request.path == "/openai/v1/chat/completions" else "anthropic"
-        )
-        assert protocol == "openai" or request.path == "/anthropic/v1/messages", request.path
+        _, slug, path = request.path.split("/", 2)
+        voice = VOICES[slug]
+        heard = voice.hear(f"/{path}", body)
         with self._changed:
             number = len(self.served) + 1
-            ask = Ask(protocol, body, f"up-{number}", 100 + number, 1000 + number)
+            ask = Ask(
+                slug, voice, f"/{path}", body, heard, f"up-{number}", 100 + number, 1000 + number
+            )
             own = self.plans.get(ask.name)
             plan = own(ask) if own is not None else plan_of(ask, request.key)
             served = Served(
                 id=ask.identity,
                 name=ask.name,
-                protocol=protocol,
-                model=body["model"],
+                slug=slug,
+                model=ask.model,
                 stream=ask.stream,
                 prompt_tokens=ask.prompt_tokens if plan.billed else 0,
                 completion_tokens=ask.completion_tokens if plan.billed else 0,
             )
             self.served.append(served)
             self.bodies.append(body)
+            self.asks.append(ask)
             self._changed.notify_all()
         return served, plan
 
