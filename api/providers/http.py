@@ -8,7 +8,6 @@ resolves to a private address is refused, and the address that was checked is th
 from __future__ import annotations
 
 import asyncio
-import socket
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +15,9 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 
 import aiohttp
 import httpx
-from aiohttp.abc import AbstractResolver, ResolveResult
-from httpx_aiohttp import AiohttpTransport
 
-from api.providers.hosts import origin_allowed, origin_of, public_address
+from api.providers.hosts import origin_allowed, origin_of
+from api.providers.pool import pool
 from api.providers.port import UpstreamRequest
 from domain.errors import DomainError
 
@@ -27,11 +25,7 @@ Phase = Literal["connect", "first_byte", "idle", "total"]
 T = TypeVar("T")
 
 CONNECTIONS_MAX: Final = 1000
-KEEP_ALIVE_S: Final = 30.0
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
-HEADER_BYTES_MAX: Final = 64 * 1024
-DNS_CACHE_S: Final = 30
-RESOLVE_S: Final = 10.0
 _URLS_KEPT_MAX: Final = 1000
 _LOOK_S_MIN: Final = 0.01
 _OWN_HEADERS: Final = ((b"accept-encoding", b"identity"), (b"user-agent", b"keytoll"))
@@ -218,7 +212,7 @@ class Upstream:
         """`named_urls` are base URLs that the operator chose: their origins are always allowed."""
         self._named = frozenset(origin for url in named_urls if (origin := origin_of(url)))
         self._answer_bytes_max = answer_bytes_max
-        self._transport = transport or _transport(
+        self._transport = transport or pool(
             named_hosts=frozenset(host for _, host, _ in self._named),
             connections_max=connections_max,
         )
@@ -271,52 +265,6 @@ class Upstream:
                 self._urls.clear()
             known = self._urls[url, *hosts] = httpx.URL(url)
         return known
-
-
-class _GuardedResolver(AbstractResolver):
-    """Resolves names and refuses those that lead inside, except hosts that were named."""
-
-    def __init__(self, inner: AbstractResolver, named_hosts: frozenset[str]) -> None:
-        self._inner = inner
-        self._named_hosts = named_hosts
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        async with asyncio.timeout(RESOLVE_S):
-            found = await self._inner.resolve(host, port, family)
-        if host.lower() not in self._named_hosts:
-            # One bad address spoils the name: whoever answers so may answer anything.
-            for result in found:
-                if not public_address(result["host"]):
-                    raise OSError("the name leads to an address that is not public")
-        return found
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-def _transport(*, named_hosts: frozenset[str], connections_max: int) -> AiohttpTransport:
-    context = httpx.create_ssl_context()
-
-    def session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                resolver=_GuardedResolver(aiohttp.ThreadedResolver(), named_hosts),
-                ssl=context,
-                limit=connections_max,
-                keepalive_timeout=KEEP_ALIVE_S,
-                ttl_dns_cache=DNS_CACHE_S,
-            ),
-            # A provider's cookies must never reach another customer's request.
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            max_line_size=HEADER_BYTES_MAX,
-            max_field_size=HEADER_BYTES_MAX,
-        )
-
-    return AiohttpTransport(verify=context, client=session)
 
 
 def _reason(error: Exception) -> TransportError:

@@ -9,15 +9,16 @@ from typing import Final
 from tests.architecture.source import LAYERS, ROOT, sources
 
 DRIVERS: Final[dict[str, tuple[str, ...]]] = {
-    "aiohttp": ("api/providers/http.py",),
+    "aiohttp": ("api/providers/http.py", "api/providers/pool.py"),
+    "botocore": ("api/providers/converse_wire.py",),
     "chdb": ("projections/store/clickhouse.py",),
     "clickhouse_connect": ("projections/store/clickhouse.py",),
     "cryptography": ("domain/vault/envelope.py",),
     "eventsourcing": ("domain/",),
     "eventsourcing.sqlite": ("domain/eventlog/sqlite.py",),
     "fastapi": ("api/",),
-    "httpx": ("api/providers/http.py",),
-    "httpx_aiohttp": ("api/providers/http.py",),
+    "httpx": ("api/providers/http.py", "api/providers/pool.py"),
+    "httpx_aiohttp": ("api/providers/pool.py",),
     "prometheus_client": ("api/metrics.py",),
     "pydantic": ("api/routes/",),
     "pyarrow": ("projections/",),
@@ -26,6 +27,7 @@ DRIVERS: Final[dict[str, tuple[str, ...]]] = {
     "tiktoken": ("api/chat/estimate.py",),
     "uvicorn": ("keytoll/",),
     "uvloop": ("keytoll/",),
+    "yarl": ("api/providers/pool.py",),
 }
 """Module → the files, or folders, that may import it."""
 

@@ -19,8 +19,8 @@ from api.providers.http import (
     Timeouts,
     Unreachable,
     Upstream,
-    _GuardedResolver,
 )
+from api.providers.pool import GuardedResolver
 from api.providers.port import UpstreamRequest
 
 Serve = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
@@ -117,6 +117,14 @@ async def test_an_answer_arrives_and_the_connection_is_used_again(
     assert await read(upstream, server.url + "/again") == b"hello"
     assert server.connections <= 2
     assert b"content-length: 2" in server.heads[0].lower()
+
+
+@pytest.mark.parametrize("path", ["/x%3Ay", "/x:y", "/arn%3Aaws%2Fz%25/c", "/a?b=%3A&c=d:e"])
+async def test_a_path_goes_out_as_it_is_written(
+    server: Server, upstream: Upstream, path: str
+) -> None:
+    await read(upstream, server.url + path)
+    assert server.heads[0].startswith(f"POST {path} HTTP/1.1\r\n".encode())
 
 
 async def test_nothing_is_added_that_tells_of_other_calls(
@@ -302,14 +310,14 @@ class Names(AbstractResolver):
     "addresses", [("127.0.0.1",), ("1.1.1.1", "10.0.0.1"), ("::ffff:169.254.169.254",)]
 )
 async def test_a_name_that_leads_inside_is_refused(addresses: tuple[str, ...]) -> None:
-    guarded = _GuardedResolver(Names(*addresses), frozenset({"named.test"}))
+    guarded = GuardedResolver(Names(*addresses), frozenset({"named.test"}))
     with pytest.raises(OSError, match="not public"):
         await guarded.resolve("api.test", 443)
     assert len(await guarded.resolve("named.test", 443)) == len(addresses)
 
 
 async def test_a_public_name_is_resolved() -> None:
-    guarded = _GuardedResolver(Names("1.1.1.1"), frozenset())
+    guarded = GuardedResolver(Names("1.1.1.1"), frozenset())
     assert [found["host"] for found in await guarded.resolve("api.test", 443)] == ["1.1.1.1"]
 
 
