@@ -35,7 +35,7 @@ _EACH: Final = frozenset({"web_search_calls", "requests"})
 
 class Component(NamedTuple):
     """Part of a cost: so many of a unit, each at a price. `input_tokens` and `output_tokens` are
-    here what is in no other unit."""
+    here what is in no other unit. The components of a rating add up to its amount."""
 
     unit: str
     quantity: int
@@ -43,7 +43,8 @@ class Component(NamedTuple):
     price: Decimal
     """USD per million tokens, or USD each; before the multiplier of the row."""
     amount: Money
-    row: str
+    row: str | None
+    """None for a figure that the provider reported."""
 
 
 class Cost(NamedTuple):
@@ -58,8 +59,13 @@ class Cost(NamedTuple):
 
 
 def cost_of(row: Row, usage: Usage, at: datetime) -> Cost:
-    """Price a consistent usage by one row. Units that are absent contribute nothing."""
+    """Price a consistent usage by one row. Units that are absent contribute nothing.
+
+    Only `requests` need not be told: a call is one request.
+    """
     prices, tier = row.prices_at(at, usage.get("input_tokens", 0))
+    if "per_request" in prices and "requests" not in usage:
+        usage = {**usage, "requests": 1}
     components: list[Component] = []
     unpriced: list[str] = []
     total = Decimal(0)

@@ -24,6 +24,20 @@ _TWO: Final = Decimal(2)
 _SANDBOX: Final = "sandbox"
 _NEVER: Final = frozenset({_SANDBOX, "hyperbolic"})
 """Play money, and a list that has not changed since 2025: no reference for other providers."""
+_DATED_ONLY: Final = frozenset({"openrouter", "vercel"})
+"""Routers whose prices move: a reference for other providers only where a row says since when."""
+
+Lost = Literal[
+    "higher",
+    "other_provider",
+    "unpriced_units",
+    "deprecated",
+    "moving_name",
+    "undated",
+    "stale",
+    "outlier",
+]
+"""Why a candidate lost; docs/pricing.md says each in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +49,9 @@ class Candidate:
     row: str
     total: Money | None
     """What this very call would have cost there; None where a unit has no price there."""
-    lost: str | None
+    lost: Lost | None
     """None for the chosen one."""
+    unpriced_units: tuple[str, ...] = ()
 
 
 def setting_of(text: str) -> Setting:
@@ -55,7 +70,10 @@ def paid_version(
 
     `same-provider-first` looks at other providers only when the own one has no paid version.
     """
-    judged = [_judge(book, cost, at) for cost in _costs(book, free, usage, at)]
+    judged = [
+        _Judged(cost, _excluded(book, cost, at, own=cost.row.provider == free.provider))
+        for cost in _costs(book, free, usage, at)
+    ]
     stages: list[list[_Judged]] = [judged]
     if setting == "same-provider-first":
         stages.insert(0, [each for each in judged if each.cost.row.provider == free.provider])
@@ -71,7 +89,7 @@ def paid_version(
 @dataclass(frozen=True, slots=True)
 class _Judged:
     cost: Cost
-    lost: str | None
+    lost: Lost | None
 
     @property
     def rank(self) -> tuple[Decimal, str, str]:
@@ -98,18 +116,21 @@ def _may_refer(row: Row, free: Row) -> bool:
     return row.provider not in _NEVER
 
 
-def _judge(book: PriceBook, cost: Cost, at: datetime) -> _Judged:
+def _excluded(book: PriceBook, cost: Cost, at: datetime, *, own: bool) -> Lost | None:
+    """Why this can never be the lowest, whatever the others cost."""
     row = cost.row
     if cost.unpriced:
-        return _Judged(cost, f"no price for {', '.join(cost.unpriced)}")
+        return "unpriced_units"
     if book.deprecated(row, at):
-        return _Judged(cost, "deprecated")
+        return "deprecated"
     if row.model.split(":", 1)[0].endswith("-latest"):
-        return _Judged(cost, "a name that moves between models")
+        return "moving_name"
+    if row.provider in _DATED_ONLY and not own and row.effective_from is None:
+        return "undated"
     seen = book.last_seen(row)
     if seen is not None and book.newest is not None and book.newest - seen > FRESH_FOR:
-        return _Judged(cost, "not seen at its source for more than 45 days")
-    return _Judged(cost, None)
+        return "stale"
+    return None
 
 
 def _lowest(stage: Sequence[_Judged]) -> tuple[_Judged | None, list[_Judged]]:
@@ -119,15 +140,13 @@ def _lowest(stage: Sequence[_Judged]) -> tuple[_Judged | None, list[_Judged]]:
         median = _median([each.cost.total.usd for each in left])
         low, high = EXACT.divide(median, _SPREAD), EXACT.multiply(median, _SPREAD)
         marked = [
-            each
-            if low <= each.cost.total.usd <= high
-            else replace(each, lost="further than 4 times from the median")
+            each if low <= each.cost.total.usd <= high else replace(each, lost="outlier")
             for each in left
         ]
         left = [each for each in marked if each.lost is None]
         judged += [each for each in marked if each.lost is not None]
     chosen = min(left, key=lambda each: each.rank, default=None)
-    judged += [each if each is chosen else replace(each, lost="not the lowest") for each in left]
+    judged += [each if each is chosen else replace(each, lost="higher") for each in left]
     return chosen, judged
 
 
@@ -140,7 +159,7 @@ def _median(totals: Sequence[Decimal]) -> Decimal:
 
 
 def _outside(judged: _Judged) -> _Judged:
-    return judged if judged.lost else replace(judged, lost="the own provider has a paid version")
+    return judged if judged.lost else replace(judged, lost="other_provider")
 
 
 def _candidates(judged: Iterable[_Judged], chosen: _Judged | None) -> tuple[Candidate, ...]:
@@ -152,6 +171,7 @@ def _candidates(judged: Iterable[_Judged], chosen: _Judged | None) -> tuple[Cand
             each.cost.row.id,
             None if each.cost.unpriced else each.cost.total,
             each.lost,
+            each.cost.unpriced,
         )
         for each in ordered
     )

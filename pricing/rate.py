@@ -22,11 +22,19 @@ from pricing.row import Conditions, Row
 
 Status = Literal["priced", "free_model", "no_paid_equivalent", "unrated", "unrated_units"]
 
-REPORTED_PREFERRED: Final = frozenset({"openrouter"})
-"""Providers whose own figure beats the list (PRICES.md 0.4): their prices change by the hour."""
+REPORTED_PREFERRED: Final[Mapping[str, tuple[str, ...]]] = {
+    "openrouter": ("",),
+    "vercel": ("google/",),
+}
+"""Where the provider's own figure beats the list: provider → how the models' names begin.
+
+OpenRouter's prices change by the hour. Vercel's usage on Gemini routes leaves the reasoning out;
+on its other routes the list decides, because for gpt-5 its figure counts reasoning twice.
+"""
 _ORDER: Final[tuple[Status, ...]] = ("free_model", "priced", "no_paid_equivalent")
 """Of several parts, the first status that any of them has speaks for all."""
 _AT_COST: Final = frozenset({"total", "upstream"})
+"""Meanings of a provider's figure that are what the call cost; a gateway's fee is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +81,40 @@ class Rating(NamedTuple):
     """Paid versions of a free model, the chosen one among them."""
     unrated_units: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    """What is particular about it, in the words of docs/pricing.md."""
+    reported: Money | None = None
+    """What the provider says that the call cost, whether or not that is the at-cost amount."""
+    listed: Money | None = None
+    """What the list says, kept beside `reported`."""
 
 
 def rate(call: Call, book: PriceBook, *, reference: Setting) -> Rating:
     """Rate one call. Raises InconsistentUsage; everything else has a status."""
     check_usage(call.usage)
-    model, rows = _find_rows(call, book)
+    listed = _by_list(call, book, reference)
     reported = _reported(call)
-    if reported is not None:
-        named = Reference("reported", call.provider, model, ())
-        return Rating("priced", reported, model, named)
+    if reported is None:
+        return listed
+    if not _prefers_reported(call):
+        return listed._replace(reported=reported, listed=listed.at_cost)
+    named = Reference("reported", call.provider, listed.model, ())
+    whole = Component("requests", 1, "reported", reported.usd, reported, None)
+    return Rating(
+        "priced",
+        reported,
+        listed.model,
+        named,
+        (whole,),
+        reported=reported,
+        listed=listed.at_cost,
+    )
+
+
+def _by_list(call: Call, book: PriceBook, reference: Setting) -> Rating:
+    model, rows = _find_rows(call, book)
     row = next((row for row in rows or () if row.live(call.at)), None)
     if row is None:
-        unknown = rows is None
-        why = "no price is known for this model" if unknown else "no row states this service class"
+        why = "unknown_model" if rows is None else "unknown_service_class"
         return Rating("unrated", None, model, notes=(why,))
     if row.free:
         return _free(call, book, reference, model, row)
@@ -106,7 +134,10 @@ def rate_parts(
     if not parts or (whole.reference is not None and whole.reference.rule == "reported"):
         return whole, ()
     rated = tuple(rate(_part(call, part), book, reference=reference) for part in parts)
-    return _sum(whole, rated), rated
+    unrated = _once(
+        unit for part, made in zip(parts, rated, strict=True) for unit in _unrated(part, made)
+    )
+    return _sum(whole, rated, unrated), rated
 
 
 def _find_rows(call: Call, book: PriceBook) -> tuple[str, Sequence[Row] | None]:
@@ -139,8 +170,8 @@ def _of_provider(book: PriceBook, call: Call, canonical: str) -> Sequence[Row]:
 
 
 def _reported(call: Call) -> Money | None:
-    """The provider's own figure, where it is preferred, above zero, and what the call cost."""
-    if call.provider not in REPORTED_PREFERRED or call.provider_cost is None:
+    """The provider's own figure, if it is above zero and what the call cost."""
+    if call.provider_cost is None:
         return None
     amount = call.provider_cost.get("amount")
     if call.provider_cost.get("meaning") not in _AT_COST or not isinstance(amount, str):
@@ -150,6 +181,11 @@ def _reported(call: Call) -> Money | None:
     except BadValue:
         return None
     return cost if cost > ZERO else None
+
+
+def _prefers_reported(call: Call) -> bool:
+    beginnings = REPORTED_PREFERRED.get(call.provider, ())
+    return any(model.startswith(beginnings) for model in call.models)
 
 
 def _listed(call: Call, model: str, cost: Cost) -> Rating:
@@ -193,17 +229,17 @@ def _untold(usage: Usage) -> tuple[str, ...]:
 
 
 def _no_counts() -> tuple[str, ...]:
-    return ("no token count is known",)
+    return ("no_token_counts",)
 
 
 def _notes(call: Call, cost: Cost) -> tuple[str, ...]:
     notes = []
     if call.usage.get("cache_write_tokens"):
-        notes.append("cache writes of an untold kind are priced at the 5 minute rate")
+        notes.append("untold_cache_writes_at_5m")
     if _untold(call.usage):
         notes.extend(_no_counts())
     if cost.tier is not None:
-        notes.append(f"input above {cost.tier} tokens: the whole call at that tier's prices")
+        notes.append(f"input_above_{cost.tier}")
     return tuple(notes)
 
 
@@ -211,10 +247,16 @@ def _part(call: Call, part: JsonObject) -> Call:
     return replace(call, served=part.get("model"), usage=part["usage"], provider_cost=None)
 
 
-def _sum(main: Rating, parts: Sequence[Rating]) -> Rating:
+def _unrated(part: JsonObject, made: Rating) -> tuple[str, ...]:
+    """The units of a part that have no price: those named, or all where its model has none."""
+    if made.unrated_units or made.at_cost is not None:
+        return made.unrated_units
+    return tuple(unit for unit, count in part["usage"].items() if count)
+
+
+def _sum(main: Rating, parts: Sequence[Rating], unrated: tuple[str, ...]) -> Rating:
     """One rating for a request that used several models, named after the main one."""
     priced = [part for part in parts if part.at_cost is not None]
-    unrated = _once(unit for part in parts for unit in part.unrated_units)
     notes = _once(note for part in parts for note in part.notes)
     if not priced:
         return Rating("unrated", None, main.model, unrated_units=unrated, notes=notes)

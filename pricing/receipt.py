@@ -72,6 +72,9 @@ def amounts(rating: Rating) -> JsonObject:
             "model": rating.reference.model,
             "price_rows": list(rating.reference.price_rows),
         }
+    if rating.reported is not None:
+        result["reported_usd"] = str(rating.reported)
+        result["listed_usd"] = None if rating.listed is None else str(rating.listed)
     if rating.candidates:
         result["candidates"] = [candidate_of(each) for each in rating.candidates]
     if rating.unrated_units:
@@ -83,6 +86,7 @@ def amounts(rating: Rating) -> JsonObject:
 
 def candidate_of(candidate: Candidate) -> JsonObject:
     """A paid version that was considered; `lost` says why it is not the reference."""
+    unpriced = {"unpriced_units": list(candidate.unpriced_units)}
     return {
         "provider": candidate.provider,
         "model": candidate.model,
@@ -90,6 +94,7 @@ def candidate_of(candidate: Candidate) -> JsonObject:
         "at_cost_usd": None if candidate.total is None else str(candidate.total),
         "chosen": candidate.lost is None,
         "lost": candidate.lost,
+        **(unpriced if candidate.unpriced_units else {}),
     }
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol
+from functools import lru_cache
+from typing import Final, Protocol
+
+import orjson
 
 from domain.account import MARKUP_DEFAULT
 from domain.clock import parse_instant
 from domain.errors import BadValue
 from domain.events.base import JsonObject
-from domain.money import text_of
+from domain.money import PROVIDER_COST_PLACES, decimal_of, text_of
 from pricing.book import KINDS, PriceBook, book_of
 from pricing.cost import Component
 from pricing.fee import fee, markup_rate
@@ -37,11 +40,17 @@ class Normalised(Protocol):
     @property
     def anomalies(self) -> Sequence[str]: ...
 
+    @property
+    def provider_cost(self) -> JsonObject | None: ...
+
 
 Normalise = Mapping[str, Callable[[JsonObject, str | None], Normalised]]
 """api_flavor → the function that reads that protocol's usage object, of the model named."""
 
 _CONTEXT: Final = frozenset({*CONDITIONS, "deployment_model"})
+_MEANINGS: Final = frozenset({"total", "upstream", "gateway_fee"})
+OWN_BOOKS_MAX: Final = 64
+"""Books of records' own rows that are kept; checks give the same rows with each record."""
 
 
 def rate_record(
@@ -61,7 +70,7 @@ def rate_record(
     if not isinstance(record, dict):
         raise BadValue("a record is a JSON object")
     if record.get("price_book") is not None:
-        book = _book(record["price_book"], names)
+        book = _book(orjson.dumps(record["price_book"]), names)
     told = _told(record, normalise)
     context = {**told.context, **_context(record)}
     call = Call(
@@ -71,7 +80,7 @@ def rate_record(
         at=_instant(record, at),
         usage=told.usage,
         conditions=Conditions.of(context),
-        provider_cost=_object(record, "provider_cost"),
+        provider_cost=_provider_cost(record) or told.provider_cost,
     )
     agreed = markup_rate(record.get("markup_rate", MARKUP_DEFAULT))
     setting = setting_of(record.get("reference_setting", reference))
@@ -87,8 +96,10 @@ def rate_record(
     return result
 
 
-def _book(rows: Any, names: Names) -> PriceBook:
+@lru_cache(maxsize=OWN_BOOKS_MAX)
+def _book(text: bytes, names: Names) -> PriceBook:
     """A book of the record's own rows, whose models are named by rule. Every row is checked."""
+    rows = orjson.loads(text)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise BadValue("price_book must be a list of rows", param="price_book")
     try:
@@ -112,6 +123,20 @@ def _component(component: Component) -> JsonObject:
     }
 
 
+def _provider_cost(record: JsonObject) -> JsonObject | None:
+    """What the provider says the call cost, as an event holds it."""
+    figure = _object(record, "provider_cost")
+    if figure is None:
+        return None
+    if figure.get("meaning") not in _MEANINGS:
+        raise BadValue(
+            f"provider_cost.meaning must be one of {', '.join(sorted(_MEANINGS))}",
+            param="provider_cost.meaning",
+        )
+    decimal_of(figure.get("amount", ""), places=PROVIDER_COST_PLACES, what="provider_cost.amount")
+    return figure
+
+
 def _served(record: JsonObject) -> str | None:
     served = record.get("response_model")
     if served is not None and not isinstance(served, str):
@@ -120,14 +145,17 @@ def _served(record: JsonObject) -> str | None:
 
 
 def _context(record: JsonObject) -> JsonObject:
-    """A misspelt condition would quietly give the standard price, so it is refused."""
+    """What the record states; null leaves it to the usage object.
+
+    A misspelt condition would quietly give the standard price, so it is refused.
+    """
     context = _object(record, "context") or {}
     for name, value in context.items():
         if name not in _CONTEXT:
             raise BadValue(f"context has no field {name[:40]!r}", param=f"context.{name}")
         if value is not None and not isinstance(value, bool if name == "batch" else str):
             raise BadValue(f"context.{name} has the wrong type", param=f"context.{name}")
-    return context
+    return {name: value for name, value in context.items() if value is not None}
 
 
 def _told(record: JsonObject, normalise: Normalise) -> Normalised:
@@ -152,6 +180,7 @@ class _Counts:
     context: JsonObject = field(default_factory=dict)
     parts: tuple[JsonObject, ...] = ()
     anomalies: tuple[str, ...] = ()
+    provider_cost: JsonObject | None = None
 
 
 def _instant(record: JsonObject, otherwise: datetime | None) -> datetime:

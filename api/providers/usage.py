@@ -29,6 +29,8 @@ class Normalised:
     context: JsonObject = field(default_factory=dict)
     parts: list[JsonObject] = field(default_factory=list)
     anomalies: list[str] = field(default_factory=list)
+    provider_cost: JsonObject | None = None
+    """{amount, meaning: total | upstream | gateway_fee}: the provider's own figure (EVENTS.md)."""
     final: bool = False
     """Both what went in and what came out were told."""
 

@@ -35,6 +35,7 @@ class UsageTotals(Counts):
     estimated_requests: int
     unrated_requests: int
     partly_rated_requests: int
+    written_off_requests: int
     lost_requests: int
     failed_requests: int
     sandbox_requests: int
@@ -100,6 +101,7 @@ class ShownRequest(Answer):
     total_ms: int | None
     tries: int
     unrated_units: list[str]
+    written_off: bool
     routed_at: str
     ended_at: str
     usage: dict[str, int]
@@ -152,10 +154,13 @@ class Receipt(Answer):
     price_book: str
     sandbox: bool
     failure: str | None = None
+    reported_usd: str | None = None
+    listed_usd: str | None = None
     candidates: list[dict[str, Any]] | None = None
     unrated_units: list[str] | None = None
     notes: list[str] | None = None
     state: Literal["open", "settled", "failed"]
+    written_off: bool
     events: list[StoredEvent]
 
 

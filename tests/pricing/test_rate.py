@@ -148,15 +148,15 @@ def test_a_usage_of_searches_alone_bills_them_and_names_what_is_unknown() -> Non
     rating = rated(book(row(prices=prices_of_search)), {"web_search_calls": 2})
     assert (rating.status, str(rating.at_cost)) == ("unrated_units", "0.02")
     assert rating.unrated_units == ("input_tokens", "output_tokens")
-    assert rating.notes == ("no token count is known",)
+    assert rating.notes == ("no_token_counts",)
 
 
 def test_an_unknown_model_is_unrated_and_never_zero() -> None:
     rating = rated(book(row()), USED, model="gpt-9-nonexistent")
     assert (rating.status, rating.at_cost, rating.reference) == ("unrated", None, None)
-    assert rating.notes == ("no price is known for this model",)
+    assert rating.notes == ("unknown_model",)
     no_tier = rated(book(row()), USED, context={"service_tier": "flex"})
-    assert no_tier.notes == ("no row states this service class",)
+    assert no_tier.notes == ("unknown_service_class",)
 
 
 def test_another_providers_row_is_never_taken_for_a_paid_model() -> None:
@@ -217,7 +217,7 @@ def test_untold_cache_writes_are_said_so() -> None:
     (note,) = rated(
         book(row(prices={"input": "2", "cache_write_5m": "2.5", "output": "8"})), usage
     ).notes
-    assert "5 minute" in note
+    assert note == "untold_cache_writes_at_5m"
 
 
 @pytest.mark.parametrize(
@@ -232,6 +232,7 @@ def test_untold_cache_writes_are_said_so() -> None:
         ("openrouter", {"amount": 5, "meaning": "total"}, "2", "listed"),
         ("openrouter", None, "2", "listed"),
         ("vercel", {"amount": "0.00123", "meaning": "total"}, "2", "listed"),
+        ("openai", {"amount": "0.00123", "meaning": "total"}, "2", "listed"),
     ],
 )
 def test_a_providers_own_figure(
@@ -241,6 +242,58 @@ def test_a_providers_own_figure(
     assert str(rating.at_cost) == at_cost
     assert rating.reference is not None
     assert rating.reference.rule == rule
+
+
+@pytest.mark.parametrize(
+    ("model", "rule", "at_cost"),
+    [
+        ("google/gemini-2.5-flash", "reported", "0.0001409"),
+        ("googleplex/gemini", "listed", "2"),
+        ("openai/gpt-5", "listed", "2"),
+        ("anthropic/claude-sonnet-4", "listed", "2"),
+    ],
+)
+@pytest.mark.parametrize("meaning", ["total", "upstream"])
+def test_vercels_figure_counts_on_gemini_routes(
+    model: str, rule: str, at_cost: str, meaning: str
+) -> None:
+    cost = {"amount": "0.0001409", "meaning": meaning}
+    prices_there = book(row("vercel", model))
+    rating = rated(prices_there, USED, provider="vercel", model=model, provider_cost=cost)
+    assert rating.reference is not None
+    assert (rating.reference.rule, str(rating.at_cost)) == (rule, at_cost)
+    assert (str(rating.reported), str(rating.listed)) == ("0.0001409", "2")
+    assert sum(Fraction(each.amount.usd) for each in rating.components) == amount(rating.at_cost)
+
+
+def test_both_figures_are_kept_also_where_the_list_has_none() -> None:
+    cost = {"amount": "0.5", "meaning": "total"}
+    elsewhere = rated(book(row()), USED, provider="openai", model="new", provider_cost=cost)
+    assert (elsewhere.status, elsewhere.at_cost) == ("unrated", None)
+    assert (str(elsewhere.reported), elsewhere.listed) == ("0.5", None)
+    rating = rated(book(row()), USED, provider="openrouter", model="new", provider_cost=cost)
+    assert (str(rating.reported), rating.listed) == ("0.5", None)
+    fee_only = {"amount": "0.5", "meaning": "gateway_fee"}
+    rating = rated(book(row("openrouter")), USED, provider="openrouter", provider_cost=fee_only)
+    assert (rating.reported, rating.listed) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("usage", "at_cost", "status"),
+    [
+        ({"input_tokens": 1_000_000}, "2.005", "priced"),
+        ({"input_tokens": 1_000_000, "requests": 1}, "2.005", "priced"),
+        ({"input_tokens": 1_000_000, "requests": 3}, "2.015", "priced"),
+        ({"input_tokens": 1_000_000, "requests": 0}, "2", "priced"),
+        ({}, "0.005", "unrated_units"),
+    ],
+)
+def test_a_call_is_one_request_unless_it_says_otherwise(
+    usage: dict[str, int], at_cost: str, status: str
+) -> None:
+    by_request = book(row(prices={"input": "2", "output": "8", "per_request": "0.005"}))
+    rating = rated(by_request, usage)
+    assert (str(rating.at_cost), rating.status) == (at_cost, status)
 
 
 def test_a_reported_figure_needs_no_row() -> None:

@@ -27,11 +27,13 @@ class Told:
     context: dict[str, Any] = field(default_factory=dict)
     parts: list[dict[str, Any]] = field(default_factory=list)
     anomalies: list[str] = field(default_factory=list)
+    provider_cost: dict[str, Any] | None = None
 
 
 def normalise(raw: dict[str, Any], model: str | None) -> Told:
     usage = {"input_tokens": raw["in"], "output_tokens": raw["out"]}
-    return Told(usage, {"service_tier": raw.get("tier")}, raw.get("parts", []), [f"seen {model}"])
+    context = {"service_tier": raw.get("tier")}
+    return Told(usage, context, raw.get("parts", []), [f"seen {model}"], raw.get("cost"))
 
 
 def rated(reference: str = "same-provider-first", **changed: Any) -> dict[str, Any]:
@@ -108,10 +110,11 @@ def test_what_raw_usage_tells_of_the_tier_counts_unless_the_record_says_it() -> 
     raw = {"in": 10, "out": 1, "tier": "priority"}
     tiered = rated(usage=..., raw_usage=raw, api_flavor="openai.chat")
     assert tiered["status"] == "unrated"
-    plain = rated(
-        usage=..., raw_usage=raw, api_flavor="openai.chat", context={"service_tier": None}
-    )
-    assert plain["status"] == "priced"
+    for said, status in (("standard", "priced"), (None, "unrated")):
+        plain = rated(
+            usage=..., raw_usage=raw, api_flavor="openai.chat", context={"service_tier": said}
+        )
+        assert plain["status"] == status
 
 
 def test_raw_usage_with_parts() -> None:
@@ -126,6 +129,48 @@ def test_raw_usage_with_parts() -> None:
     result = rated(usage=..., raw_usage=raw, api_flavor="openai.chat")
     assert result["at_cost_usd"] == "0.000014"
     assert len(result["reference"]["price_rows"]) == 2
+
+
+def test_what_the_provider_says_it_cost_comes_with_the_usage_or_by_itself() -> None:
+    raw = {"in": 10, "out": 1, "cost": {"amount": "0.5", "meaning": "total"}}
+    rows = [row("openrouter", "sandbox/echo", prices={"input": "1", "output": "4"})]
+    routed: dict[str, Any] = {"provider": "openrouter", "price_book": rows}
+    told = rated(usage=..., raw_usage=raw, api_flavor="openai.chat", **routed)
+    assert (told["at_cost_usd"], told["reported_usd"], told["listed_usd"]) == (
+        *("0.5", "0.5"),
+        "0.000014",
+    )
+    assert told["reference"] == {
+        "rule": "reported",
+        "provider": "openrouter",
+        "model": "sandbox/echo",
+        "price_rows": [],
+    }
+    assert told["components"] == [
+        {
+            "unit": "requests",
+            "count": 1,
+            "price_name": "reported",
+            "price": "0.5",
+            "amount_usd": "0.5",
+            "price_row": None,
+        }
+    ]
+    said = rated(provider_cost={"amount": "0.25", "meaning": "upstream"}, **routed)
+    assert said["at_cost_usd"] == "0.25"
+    listed = rated(provider_cost={"amount": "0.25", "meaning": "total"})
+    assert (listed["reference"]["rule"], listed["reported_usd"], listed["listed_usd"]) == (
+        *("listed", "0.25"),
+        listed["at_cost_usd"],
+    )
+
+
+def test_rows_of_the_records_own_are_read_once_and_told_apart() -> None:
+    for price in ("1", "2", "1"):
+        rows = [row("p", "m", prices={"input": price, "output": "0"})]
+        usage = {"input_tokens": 10**6}
+        result = rated(provider="p", model="m", usage=usage, price_book=rows)
+        assert result["at_cost_usd"] == price
 
 
 def test_an_instant_may_be_handed_in() -> None:
@@ -158,6 +203,15 @@ def test_an_unknown_count_may_be_null() -> None:
         ({"context": {"service_tier": 1}}, "context.service_tier"),
         ({"context": {"batch": "yes"}}, "context.batch"),
         ({"markup_rate": "5%"}, "markup_rate"),
+        ({"markup_rate": "1.000001"}, "markup_rate"),
+        ({"markup_rate": "-0.05"}, "markup_rate"),
+        ({"provider_cost": "0.5"}, "provider_cost"),
+        ({"provider_cost": {"amount": "0.5", "meaning": "cost"}}, "provider_cost.meaning"),
+        ({"provider_cost": {"amount": 1, "meaning": "total"}}, "provider_cost.amount"),
+        (
+            {"provider_cost": {"amount": f"0.{'1' * 19}", "meaning": "total"}},
+            "provider_cost.amount",
+        ),
         ({"price_book": {}}, "price_book"),
         ({"price_book": [{"model": "m"}]}, "price_book"),
         ({"price_book": [row(prices={"input": 1})]}, "prices.input"),

@@ -190,7 +190,7 @@ def test_a_receipt_of_a_free_model_lists_every_candidate() -> None:
         "chosen": True,
         "lost": None,
     }
-    assert [each["lost"] for each in others] == ["not the lowest"]
+    assert [each["lost"] for each in others] == ["higher"]
 
 
 def test_a_receipt_of_an_unrated_call_has_no_amounts() -> None:

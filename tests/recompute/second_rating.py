@@ -38,6 +38,9 @@ UNITS: dict[str, tuple[str | None, tuple[str, ...]]] = {
     "requests": (None, ("per_request",)),
 }
 EACH = ("web_search_calls", "requests")
+# Whose own figure counts, by the beginning of the model's name.
+REPORTED = {"openrouter": ("",), "vercel": ("google/",)}
+DATED_ONLY = ("openrouter", "vercel")
 
 
 def scaled(text: str, places: int) -> int:
@@ -190,7 +193,7 @@ class Cost(NamedTuple):
 def cost(row: Json, usage: Json, at: datetime) -> Cost:
     """What a row makes of a usage, in 10^-18 USD."""
     prices = prices_of(row, at, usage.get("input_tokens", 0))
-    counts = dict(usage)
+    counts = {**({"requests": 1} if "per_request" in prices else {}), **usage}
     reasoning = counts.pop("reasoning_tokens", 0)
     if "reasoning" in prices:
         heard = counts.get("output_audio_tokens", 0) + counts.get("output_image_tokens", 0)
@@ -239,7 +242,10 @@ def rate(book: Book, routed: Json, used: Json, model: str | None, usage: Json) -
 def reported(routed: Json, used: Json) -> int:
     """The provider's own figure where it is preferred, else 0."""
     figure = used.get("provider_cost") or {}
-    if routed["provider"] != "openrouter" or figure.get("meaning") not in ("total", "upstream"):
+    names = [used["model"], used["context"].get("deployment_model"), routed["upstream_model"]]
+    beginnings = REPORTED.get(routed["provider"], ())
+    preferred = any(name.startswith(beginnings) for name in names if name)
+    if not preferred or figure.get("meaning") not in ("total", "upstream"):
         return 0
     return max(0, scaled(figure["amount"], AMOUNT))
 
@@ -254,6 +260,12 @@ def rate_free(book: Book, routed: Json, free: Json, found: str, usage: Json) -> 
     fair = []
     for (provider, model), row in standing.items():
         result = cost(row, usage, at)
+        if (
+            provider in DATED_ONLY
+            and provider != free["provider"]
+            and not row.get("effective_from")
+        ):
+            continue
         if not row["free"] and not result.unpriced and book.usual(row, at):
             fair.append((result.amount, provider, model, row["id"]))
     own = [each for each in fair if each[1] == free["provider"]]
