@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from api.providers import keys
+from api.providers.azure import chat_address, list_models, responses_address, without_filter
 from api.providers.chat_completions import NAME as CHAT
 from api.providers.chat_completions import ChatCompletions, ChatOptions
 from api.providers.chat_usage import normalise_chat_usage
@@ -19,6 +20,9 @@ from api.providers.messages import NAME as MESSAGES
 from api.providers.messages import Messages, messages_auth
 from api.providers.messages_usage import normalise_messages_usage
 from api.providers.port import Dialect, ProviderKey
+from api.providers.responses import NAME as RESPONSES
+from api.providers.responses import Responses
+from api.providers.responses_usage import normalise_responses_usage
 from api.providers.usage import Normalised
 from api.providers.validation import Validation, get, get_elsewhere, impossible_model
 from domain.errors import BadValue
@@ -76,6 +80,7 @@ def key_warning(provider: Provider, fields: ProviderKey) -> str | None:
 NORMALISERS: Final[Mapping[str, Callable[..., Normalised]]] = {
     CHAT: normalise_chat_usage,
     MESSAGES: normalise_messages_usage,
+    RESPONSES: normalise_responses_usage,
 }
 """api_flavor → (raw usage object, model=None) → units, for `keytoll rate`."""
 
@@ -113,9 +118,12 @@ _ROWS: Final = (
     Provider(
         slug="openai-responses",
         name="OpenAI Responses",
+        dialect=Responses(),
         base_url="https://api.openai.com/v1",
         hosts=("api.openai.com",),
         key=KeyFormat(prefixes=("sk-",)),
+        validation=get("/models"),
+        note="A restricted key may infer although it may not list models.",
     ),
     Provider(
         slug="openrouter",
@@ -145,12 +153,16 @@ _ROWS: Final = (
     Provider(
         slug="azure",
         name="Azure OpenAI",
+        dialect=ChatCompletions(ChatOptions(address=chat_address, trim=without_filter)),
+        validation=list_models,
         hosts=keys.AZURE_HOSTS,
         key=KeyFormat(plain=False, fields=keys.azure_fields),
     ),
     Provider(
         slug="azure-responses",
         name="Azure OpenAI Responses",
+        dialect=Responses(responses_address),
+        validation=list_models,
         hosts=keys.AZURE_HOSTS,
         key=KeyFormat(plain=False, fields=keys.azure_responses_fields),
     ),

@@ -6,12 +6,13 @@ What a provider does differently is a field of `ChatOptions`, set in its row of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 
+from api.providers.addressing import Addressing, bearer_at
 from api.providers.chat_usage import normalise_chat_usage
 from api.providers.chunk_mould import Mould
 from api.providers.failures import FailureRules, classify, classify_inside, unreadable
@@ -35,6 +36,7 @@ from api.providers.verbatim import without
 NAME: Final = "openai.chat"
 _DONE: Final = b"[DONE]"
 _OWN: Final = "x_keytoll"
+_ADDRESS: Final = bearer_at("/chat/completions")
 _TOO_DEEP: Final = "The provider's answer is nested too deeply."
 
 
@@ -42,7 +44,8 @@ _TOO_DEEP: Final = "The provider's answer is nested too deeply."
 class ChatOptions:
     """How one provider's chat completions differ from OpenAI's."""
 
-    path: str = "/chat/completions"
+    address: Addressing = _ADDRESS
+    """Where calls go, and what carries the key."""
     ask_usage: bool = True
     """Streams are asked for usage (`stream_options.include_usage`)."""
     limit_field: str | None = None
@@ -53,6 +56,8 @@ class ChatOptions:
     failures: FailureRules = field(default_factory=FailureRules)
     excludes_reasoning: bool = False
     """Completion tokens leave reasoning out, and the total too."""
+    trim: Callable[[RawObject, bytes], bytes | None] | None = None
+    """(chunk, its bytes) → what of it is for the client, None if nothing."""
 
 
 _TOKEN_LIMITS: Final = ("max_completion_tokens", "max_tokens")
@@ -69,8 +74,9 @@ class ChatCompletions:
     def request(self, call: ChatCall, key: ProviderKey, base_url: str) -> UpstreamRequest:
         """The client's body as it is, but for the model and the ask for usage."""
         options = self._options
+        address = options.address(key, base_url, call.model)
         body = {name: value for name, value in call.body.items() if name not in options.drop}
-        body["model"] = call.model
+        body["model"] = address.model
         if options.limit_field:
             for name in _TOKEN_LIMITS:
                 if name in body:
@@ -80,14 +86,15 @@ class ChatCompletions:
             asked = asked if isinstance(asked, dict) else {}
             body["stream_options"] = {**asked, "include_usage": True}
         return UpstreamRequest(
-            url=base_url.rstrip("/") + options.path,
+            url=address.url,
             headers={
-                "authorization": f"Bearer {key['apiKey']}",
+                **address.headers,
                 "content-type": "application/json",
                 "accept": "text/event-stream" if call.stream else "application/json",
                 **options.headers,
             },
             body=orjson.dumps(body),
+            context=address.context,
         )
 
     def reader(self, call: ChatCall, headers: Headers) -> Reader:
@@ -291,6 +298,10 @@ class _StreamReader:
                 self._fail(unreadable(_TOO_DEEP))
                 return None
             data = kept
+        trimmed = self._options.trim(found, data) if self._options.trim else data
+        if trimmed is None:
+            return None
+        data = trimmed
         if b"\n" in data:
             # Only white space between tokens can be a line feed in JSON; ours is one line.
             data = data.replace(b"\n", b" ")

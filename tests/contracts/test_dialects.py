@@ -35,6 +35,8 @@ CASES = sorted(path.parent for path in FOLDER.glob("*/*/case.json"))
 KEY = {"apiKey": "sk-test-0123456789"}
 KEYS: dict[str, dict[str, str]] = {
     "aws": {**KEY, "region": "eu-west-1"},
+    "azure": {**KEY, "apiVersion": "2024-10-21", "deploymentName": "prod"},
+    "azure-responses": {**KEY, "apiVersion": "v1"},
 }
 """Slug → the fields of a credential that has more of them than a key."""
 CALLABLE = [row.slug for row in PROVIDERS.values() if row.callable]

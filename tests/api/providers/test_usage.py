@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.providers.catalogue import NORMALISERS
+from api.providers.catalogue import NORMALISERS, PROVIDERS
 from api.providers.chat_usage import normalise_chat_usage
 from api.providers.messages_usage import merged_usage, normalise_messages_usage, openai_usage
 from domain.usage import check_usage
@@ -250,6 +250,8 @@ def test_the_answer_s_usage_is_in_openai_s_meaning() -> None:
 
 
 def test_flavours_can_be_normalised_by_name() -> None:
-    assert set(NORMALISERS) == {"openai.chat", "anthropic.messages"}
+    spoken = {row.dialect.name for row in PROVIDERS.values() if row.dialect is not None}
+    assert spoken <= set(NORMALISERS)
+    assert {"openai.chat", "openai.responses", "anthropic.messages"} <= spoken
     assert NORMALISERS["openai.chat"](chat(1, 2)).usage["output_tokens"] == 2
     assert NORMALISERS["anthropic.messages"](message(), "m").usage["input_tokens"] == 6

@@ -1,0 +1,173 @@
+"""A JSON answer of Responses as a chat completion, and what streams share with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from api.providers.failures import classify_inside, unreadable
+from api.providers.messages_reply import created, json_object, objects
+from api.providers.messages_usage import openai_usage
+from api.providers.port import ChatCall, Chunk, Headers, Outcome, ProviderFailure, RawObject
+from api.providers.responses_items import Items, Said, message_of
+from api.providers.responses_usage import count_searches, normalise_responses_usage
+from api.providers.usage import Normalised, keep_raw, told_word
+from api.providers.verbatim import written
+
+_STATUSES: Final = (None, "completed", "incomplete")
+_INCOMPLETE: Final = {"max_output_tokens": "length", "content_filter": "content_filter"}
+
+
+class BodyReader:
+    """Reads an answer that is one response object."""
+
+    def __init__(self, call: ChatCall, headers: Headers) -> None:
+        self._call = call
+        self._headers = headers
+        self._parts: list[bytes] = []
+
+    @property
+    def done(self) -> bool:
+        """A body ends when the connection says so."""
+        return False
+
+    def feed(self, data: bytes) -> Sequence[Chunk]:
+        """Keep the bytes; the answer is given whole."""
+        self._parts.append(data)
+        return ()
+
+    def finish(self) -> Outcome:
+        """The whole response, if that is what it is."""
+        outcome = Outcome()
+        data = b"".join(self._parts)
+        found = json_object(data)
+        if found is None:
+            outcome.failure = unreadable("The provider's answer is not a JSON object.")
+            return outcome
+        outcome.ended = True
+        items = Items()
+        said = said_by(items, found)
+        outcome.generated = bool(said)
+        learn(outcome, found)
+        settle(outcome, self._call, items, (found, data, ("usage",)))
+        outcome.failure = failure_of(found)
+        if outcome.failure is None and (
+            not isinstance(found.get("output"), list) or self._call.stream
+        ):
+            outcome.failure = unreadable("The provider's answer is not what was asked for.")
+        if outcome.failure is None:
+            outcome.finish_reason = finish_reason(found, calls=items.calls)
+            self._answer(outcome, found, said)
+        return outcome
+
+    def received_text(self) -> str:
+        """What the model said."""
+        items = Items()
+        said_by(items, json_object(b"".join(self._parts)) or {})
+        return "".join(items.words)
+
+    def _answer(self, outcome: Outcome, found: RawObject, said: list[Said]) -> None:
+        message, logprobs = message_of(said)
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": logprobs,
+            "finish_reason": outcome.finish_reason,
+        }
+        answer = written(
+            {
+                **head("chat.completion", outcome, found, self._call, self._headers),
+                "choices": [choice],
+                "service_tier": outcome.context.get("service_tier"),
+                "usage": openai_usage(outcome.usage),
+            }
+        )
+        if answer is None:
+            outcome.failure = unreadable("The provider's answer is nested too deeply.")
+        else:
+            outcome.answer = answer
+
+
+def said_by(items: Items, response: Mapping[str, Any]) -> list[Said]:
+    """All that the items of a response say and have not said yet."""
+    return [
+        said
+        for place, item in enumerate(objects(response.get("output")))
+        for said in items.end(place, item)
+    ]
+
+
+def head(
+    kind: str, outcome: Outcome, response: Mapping[str, Any], call: ChatCall, headers: Headers
+) -> RawObject:
+    """What a completion, or each of its chunks, says before its choices."""
+    made = response.get("created_at")
+    return {
+        "id": "chatcmpl-" + (outcome.upstream_id or "").removeprefix("resp_"),
+        "object": kind,
+        "created": int(made) if isinstance(made, int | float) else created(headers),
+        "model": outcome.model or call.model,
+    }
+
+
+def learn(outcome: Outcome, response: Mapping[str, Any]) -> None:
+    """What a response says about itself; the last word counts."""
+    outcome.upstream_id = told_word(response.get("id")) or outcome.upstream_id
+    outcome.model = told_word(response.get("model")) or outcome.model
+    tier = told_word(response.get("service_tier"))
+    if tier is not None:
+        outcome.context["service_tier"] = tier
+
+
+def settle(
+    outcome: Outcome,
+    call: ChatCall,
+    items: Items,
+    report: tuple[RawObject, bytes, tuple[str, ...]],
+) -> None:
+    """Usage out of the last response that told it; `complete_usage` if it told all."""
+    response, data, path = report
+    usage = response.get("usage")
+    found = Normalised()
+    if isinstance(usage, dict) and usage:
+        found = normalise_responses_usage(usage, outcome.model or call.model)
+        outcome.usage_raw = keep_raw(found, data, usage, *path)
+    count_searches(found, response, items.searches)
+    outcome.usage, outcome.provenance = found.usage, found.provenance
+    outcome.anomalies, outcome.complete_usage = found.anomalies, found.final
+
+
+def finish_reason(response: Mapping[str, Any], *, calls: int) -> str:
+    """Why the answer ended, in the words of chat completions."""
+    if response.get("status") == "incomplete":
+        details = response.get("incomplete_details")
+        reason = details.get("reason") if isinstance(details, Mapping) else None
+        return _INCOMPLETE.get(reason, "stop") if isinstance(reason, str) else "stop"
+    return "tool_calls" if calls else "stop"
+
+
+def failure_of(response: Mapping[str, Any]) -> ProviderFailure | None:
+    """The failure that a response stands for; None if it is an answer."""
+    if response.get("error") or response.get("status") == "failed":
+        return classify_inside(response.get("error"))
+    if response.get("status") not in _STATUSES:
+        return unreadable("The provider's answer is not finished.")
+    return None
+
+
+def chunk(before: bytes, said: Said, reason: str | None) -> bytes:
+    """One chunk; `before` is its head as JSON, without the last brace."""
+    return b"".join(
+        (
+            before,
+            b',"choices":[{"index":0,"delta":',
+            orjson.dumps(said.delta),
+            b',"logprobs":',
+            orjson.dumps(said.logprobs),
+            b',"finish_reason":',
+            orjson.dumps(reason),
+            b"}]}",
+        )
+    )

@@ -1,0 +1,203 @@
+"""The stream of typed events of Responses as OpenAI's stream of chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import orjson
+
+from api.providers.failures import classify_inside, unreadable
+from api.providers.messages_reply import json_object
+from api.providers.messages_usage import openai_usage
+from api.providers.port import ChatCall, Chunk, Headers, Outcome, ProviderFailure, RawObject
+from api.providers.responses_items import Items, Said
+from api.providers.responses_reply import (
+    chunk,
+    failure_of,
+    finish_reason,
+    head,
+    learn,
+    said_by,
+    settle,
+)
+from api.providers.sse import SseDecoder, SseEvent
+
+_USAGE: Final = ("response", "usage")
+
+
+class StreamReader:
+    """Reads a stream of events and writes chunks."""
+
+    def __init__(self, call: ChatCall, headers: Headers) -> None:
+        self._call = call
+        self._headers = headers
+        self._events = SseDecoder()
+        self._items = Items()
+        self._outcome = Outcome()
+        self._head = b""
+        self._report: tuple[RawObject, bytes] = ({}, b"")
+        self._reported_at_end = False
+        self._done = False
+        self._any_bytes = False
+        self._known = False
+        self._tail: list[Chunk] = []
+
+    @property
+    def done(self) -> bool:
+        """The last event about the response was seen."""
+        return self._done
+
+    def feed(self, data: bytes) -> Sequence[Chunk]:
+        """The chunks that these bytes complete."""
+        self._any_bytes = self._any_bytes or bool(data)
+        chunks: list[Chunk] = []
+        for event in self._events.feed(data):
+            self._take(event, chunks)
+        return chunks
+
+    def finish(self) -> Outcome:
+        """What was read; a last event without its blank line counts if it is whole."""
+        event = self._events.pending()
+        if event is not None and json_object(event[1]) is not None:
+            self._events.drop_pending()
+            self._take(event, self._tail)
+        outcome = self._outcome
+        outcome.ended = self._done
+        outcome.tail = tuple(self._tail)
+        self._settle()
+        if outcome.failure is None and not self._known and self._any_bytes:
+            outcome.failure = unreadable("The provider's answer is not an event stream.")
+        return outcome
+
+    def received_text(self) -> str:
+        """What the model said so far."""
+        return "".join(self._items.words)
+
+    def _take(self, event: SseEvent, chunks: list[Chunk]) -> None:
+        if self._done:
+            return
+        found = json_object(event[1])
+        if found is None:
+            return
+        kind = found.get("type") or event[0].decode("utf-8", "replace")
+        read = _PIECES.get(kind) if isinstance(kind, str) else None
+        if read is not None:
+            self._known = True
+            self._speak(read(self._items, found), chunks)
+        elif kind == "error" or (
+            found.get("error") and not isinstance(found.get("response"), dict)
+        ):
+            self._known = True
+            self._fail(classify_inside(found))
+        elif isinstance(found.get("response"), dict):
+            self._known = True
+            self._see(found["response"], event[1], chunks, last=kind in _LAST)
+
+    def _see(self, response: RawObject, data: bytes, chunks: list[Chunk], *, last: bool) -> None:
+        outcome = self._outcome
+        learn(outcome, response)
+        if response.get("usage") or last:
+            self._report = (response, data)
+            self._reported_at_end = last
+        if not self._head:
+            self._open(response, chunks)
+        if not last:
+            return
+        self._done = True
+        if not outcome.generated:
+            # Some gateways tell the answer in the last event only.
+            self._speak(said_by(self._items, response), chunks)
+        failure = failure_of(response)
+        if failure is not None:
+            self._fail(failure)
+        self._settle()
+        if outcome.failure is None:
+            outcome.finish_reason = finish_reason(response, calls=self._items.calls)
+            done = chunk(self._head, Said({}), outcome.finish_reason)
+            chunks.append(Chunk(done, True, True))
+            chunks.extend(self._usage_chunk())
+
+    def _open(self, response: RawObject, chunks: list[Chunk]) -> None:
+        told = head("chat.completion.chunk", self._outcome, response, self._call, self._headers)
+        self._head = orjson.dumps(told)[:-1]
+        first = chunk(self._head, Said({"role": "assistant", "content": ""}), None)
+        chunks.append(Chunk(first, True, False))
+
+    def _speak(self, said: list[Said], chunks: list[Chunk]) -> None:
+        if not said:
+            return
+        self._outcome.generated = True
+        if self._outcome.failure is not None:
+            return
+        if not self._head:
+            self._open({}, chunks)
+        chunks.extend(Chunk(chunk(self._head, one, None), True, False) for one in said)
+
+    def _usage_chunk(self) -> list[Chunk]:
+        if not self._outcome.complete_usage:
+            return []
+        usage = orjson.dumps(openai_usage(self._outcome.usage))
+        return [Chunk(self._head + b',"choices":[],"usage":' + usage + b"}", False, True)]
+
+    def _settle(self) -> None:
+        settle(self._outcome, self._call, self._items, (*self._report, _USAGE))
+        # A count before the end is an interim one.
+        self._outcome.complete_usage = self._outcome.complete_usage and self._reported_at_end
+
+    def _fail(self, failure: ProviderFailure) -> None:
+        # The first failure is the cause; what follows repeats it.
+        if self._outcome.failure is None:
+            self._outcome.failure = failure
+
+
+_LAST: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
+
+def _place(found: RawObject, name: str) -> int:
+    place = found.get(name)
+    return place if type(place) is int else 0
+
+
+def _delta(found: RawObject) -> str:
+    delta = found.get("delta")
+    return delta if isinstance(delta, str) else ""
+
+
+def _item(found: RawObject) -> RawObject:
+    item = found.get("item")
+    return item if isinstance(item, dict) else {}
+
+
+def _out(found: RawObject) -> int:
+    return _place(found, "output_index")
+
+
+def _part(found: RawObject) -> int:
+    return _place(found, "content_index")
+
+
+_PIECES: Final[dict[str, Callable[[Items, RawObject], list[Said]]]] = {
+    "response.output_item.added": lambda items, e: items.begin(_out(e), _item(e)),
+    "response.output_item.done": lambda items, e: items.end(_out(e), _item(e)),
+    "response.output_text.delta": lambda items, e: items.text(
+        _out(e), _part(e), _delta(e), e.get("logprobs")
+    ),
+    "response.output_text.annotation.added": lambda items, e: items.annotation(
+        _out(e), _part(e), e.get("annotation")
+    ),
+    "response.refusal.delta": lambda items, e: items.refusal(_out(e), _part(e), _delta(e)),
+    "response.function_call_arguments.delta": lambda items, e: items.arguments(
+        _out(e), "function_call", _delta(e)
+    ),
+    "response.custom_tool_call_input.delta": lambda items, e: items.arguments(
+        _out(e), "custom_tool_call", _delta(e)
+    ),
+    "response.reasoning_summary_text.delta": lambda items, e: items.thought(
+        _out(e), "summary", _place(e, "summary_index"), _delta(e)
+    ),
+    "response.reasoning_text.delta": lambda items, e: items.thought(
+        _out(e), "text", _part(e), _delta(e)
+    ),
+}
+"""Event → what it says. Other types that carry no `response` say nothing to a chat completion."""
