@@ -31,9 +31,7 @@ from domain.credential import (
 from domain.directory import CredentialView, Directory
 from domain.errors import BadValue
 from domain.eventlog.port import Conflict, EventLog, StoreUnavailable
-from domain.events.base import JsonObject
 from domain.ids import new_id, parse_id, public_id
-from domain.price_book import PriceBook, price_book_stream
 from domain.repository import Repository, WrongKind
 from domain.secret import Secret
 from domain.vault.port import Vault
@@ -270,32 +268,6 @@ class Ledger:
         self._decide(attempt)
 
     # The price book
-
-    def publish_price_book(
-        self,
-        book_hash: str,
-        *,
-        rows: int,
-        shipped: int | None = None,
-        entries: Sequence[JsonObject] = (),
-    ) -> bool:
-        """Record that a book is in force; False if it was recorded before.
-
-        `shipped`: how many of its rows the program ships (None: all); `entries`: those at its end
-        that the operator has added.
-        """
-        own = rows if shipped is None else shipped
-
-        def attempt() -> bool:
-            if self._aggregates.get(PriceBook, price_book_stream(book_hash)) is not None:
-                return False
-            self._aggregates.save(
-                PriceBook.publish(book_hash=book_hash, rows=rows, shipped=own, entries=entries),
-                account_id=None,
-            )
-            return True
-
-        return self._decide(attempt)
 
     @contextmanager
     def hold(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ KEPT_S: Final = 5.0
 WINDOW: Final = timedelta(hours=24)
 OF_PROJECTIONS: Final = {
     "keytoll_estimate_share": "Share of the last 24 hours' calls whose usage is estimated.",
-    "keytoll_unrated": "Calls of the last 24 hours without a price.",
+    "keytoll_unrated": "Calls with something in them that has no price yet.",
     "keytoll_lost": "Calls of the last 24 hours that a crash hid.",
     "keytoll_dead_letters": "Events that could not be projected.",
     "keytoll_conflicts": "Events that came with a second payload.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import RLock
 from typing import Self, cast
 
 from domain.errors import UnsafeSetup
@@ -10,8 +11,8 @@ from domain.eventlog.history import history
 from domain.eventlog.port import EventLog
 from domain.events.base import JsonObject
 from domain.events.codec import decode
-from domain.ledger import Ledger
 from domain.price_book import PriceBook as PublishedBook
+from domain.repository import Repository
 from pricing.book import Books, Entries, PriceBook, UnknownBook
 from pricing.installed import Edition, InstalledList
 from pricing.load import shipped_lines
@@ -20,8 +21,10 @@ from pricing.load import shipped_lines
 class PriceList:
     """The list that the log tells of, and `books`, which opens every book of it."""
 
-    def __init__(self, installed: InstalledList) -> None:
+    def __init__(self, log: EventLog, installed: InstalledList) -> None:
+        self._log = log
         self._installed = installed
+        self._lock = RLock()
         self._unpublished = installed.next()
         if self._unpublished is not None:
             installed.take(self._unpublished)
@@ -43,32 +46,35 @@ class PriceList:
                     f"calls were rated by the price book {event.hash}, which this program does "
                     "not contain; run the version that does"
                 ) from None
-        return cls(installed)
+        return cls(log, installed)
 
-    def publish(self, ledger: Ledger) -> None:
+    def publish(self) -> None:
         """Record that the book in force is so, unless that was recorded before."""
-        with ledger.hold():
+        with self._lock:
             if self._unpublished is not None:
-                _publish(ledger, self._unpublished)
+                self._record(self._unpublished)
                 self._unpublished = None
 
-    def add(self, ledger: Ledger, entries: Sequence[JsonObject]) -> Edition:
+    def add(self, entries: Sequence[JsonObject]) -> Edition:
         """The operator's entries come into force, once they are durable."""
-        with ledger.hold():
-            self.publish(ledger)
+        with self._lock:
+            self.publish()
             edition = self._installed.next(entries)
             if edition is None:
                 raise ValueError("there is nothing to add")
-            _publish(ledger, edition)
+            self._record(edition)
             self._installed.take(edition)
             self.books.adopt(_book(self._installed))
         return edition
 
-
-def _publish(ledger: Ledger, edition: Edition) -> None:
-    ledger.publish_price_book(
-        edition.hash, rows=edition.rows, shipped=edition.shipped, entries=edition.entries
-    )
+    def _record(self, edition: Edition) -> None:
+        book = PublishedBook.publish(
+            book_hash=edition.hash,
+            rows=edition.rows,
+            shipped=edition.shipped,
+            entries=edition.entries,
+        )
+        Repository(self._log).save(book, account_id=None)
 
 
 def _book(installed: InstalledList) -> PriceBook:

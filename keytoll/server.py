@@ -62,6 +62,7 @@ class Server:
         self._control = ControlServer(settings.data, run_command)
         self._workers = (
             Worker("project", self._project, on_change=_log_worker),
+            Worker("rerate", stores.rerater(), on_change=_log_worker),
             Worker("seal", stores.sealer, on_change=_log_worker),
         )
         self._project_step: Project | None = None
@@ -126,7 +127,7 @@ class Server:
         """Say in the log that this process writes now, and by which price book it rates."""
         stores = self._stores
         await asyncio.wrap_future(stores.log.opened(epoch=stores.epoch, program=PROGRAM))
-        await asyncio.to_thread(stores.prices.publish, stores.ledger)
+        await asyncio.to_thread(stores.prices.publish)
 
     async def _follow(self) -> None:
         """Keep the directory level with the log, whoever writes to it."""

@@ -182,6 +182,12 @@ CLOSE_GRACE_S: Final = Setting(
     "Seconds after a period's end before it may be closed; `keytoll close --grace` overrules.",
     count(0, 604_800),
 )
+UNRATED_DAYS: Final = Setting(
+    "KEYTOLL_UNRATED_DAYS",
+    "60",
+    "Days that a call without a price waits for one; after that it is written off.",
+    count(1, 3650),
+)
 
 SETTINGS: Final[tuple[Setting[object], ...]] = (
     DATA,
@@ -212,6 +218,7 @@ SETTINGS: Final[tuple[Setting[object], ...]] = (
     SHUTDOWN_TIMEOUT_S,
     SEAL_INTERVAL_S,
     CLOSE_GRACE_S,
+    UNRATED_DAYS,
 )
 
 
@@ -244,6 +251,7 @@ class Settings:
     shutdown_timeout_s: int
     seal_interval_s: int
     close_grace_s: int
+    unrated_days: int
     unknown: tuple[str, ...]
     """KEYTOLL_ names that mean nothing here: worth a warning. Not an error, because container
     platforms set such names by themselves (KEYTOLL_SERVICE_HOST, KEYTOLL_PORT)."""
@@ -280,6 +288,7 @@ class Settings:
             shutdown_timeout_s=SHUTDOWN_TIMEOUT_S.of(env),
             seal_interval_s=SEAL_INTERVAL_S.of(env),
             close_grace_s=CLOSE_GRACE_S.of(env),
+            unrated_days=UNRATED_DAYS.of(env),
             unknown=_unknown(env),
         )
 

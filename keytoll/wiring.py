@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -35,6 +36,7 @@ from projections.projector import Projector
 from projections.store.clickhouse import open_embedded
 from projections.store.port import ProjectionStore, ProjectionUnavailable
 from workers.close import Closer
+from workers.rerate import Rerater
 from workers.seal import Sealer
 from workers.sweep import sweep
 
@@ -125,6 +127,16 @@ class Stores:
             register=self.register,
             seal=self.sealer.seal,
             clock=self.clock,
+        )
+
+    def rerater(self) -> Rerater:
+        """What rates late; opens the projections when it is first used."""
+        return Rerater(
+            log=self.log,
+            projector=self.projections.open,
+            books=self.books,
+            clock=self.clock,
+            limit=timedelta(days=self.settings.unrated_days),
         )
 
     def invoices(self, projector: Projector) -> Invoices:

@@ -24,7 +24,7 @@ from projections.store.port import ProjectionStore
 _LINES_HASH: Final = (
     "groupBitXor(sipHash64(event_id, sign, seq, hash, terminal_at, status, usage_source,"
     " model, rule, reference_provider, reference_model, price_rows, price_book, markup_rate,"
-    " ifNull(toString(fee_usd), ''), ifNull(toString(at_cost_usd), '')))"
+    " ifNull(toString(fee_usd), ''), ifNull(toString(at_cost_usd), ''), written_off))"
 )
 _FACTS: Final = {
     "log_lines": (

@@ -37,6 +37,7 @@ TALLIES: Final = (
     "lost_requests",
     "estimated_requests",
     "unrated_requests",
+    "written_off_requests",
 )
 
 
@@ -146,6 +147,7 @@ class _Total:
             "lost_requests": failure == "process_lost",
             "estimated_requests": rated is not None and rated.usage_source == "estimate",
             "unrated_requests": rated is not None and rated.status == "unrated",
+            "written_off_requests": state.written_off,
         }
         for name, true in said.items():
             self.tallies[name] += sign * true

@@ -16,6 +16,7 @@ from domain.errors import BadValue
 from domain.eventlog.port import Recorded
 from domain.events.base import Event
 from domain.events.requests import (
+    WRITTEN_OFF,
     RequestFailed,
     RequestRouted,
     UsageCorrected,
@@ -89,6 +90,7 @@ COLUMNS: Final = {
         *("state", "failure", "finish_reason", "delivered", "first_byte_ms", "total_ms"),
         *("tries", "model", "status", "usage_source", "price_book", "markup_rate"),
         *("rule", "reference_provider", "reference_model", "price_rows", "unrated_units"),
+        "written_off",
         *("at_cost_usd", "fee_usd"),
         *COUNTS,
     ),
@@ -211,6 +213,8 @@ class RequestState:
     used: UsageEvent | None = None
     """The effective usage: that of the highest version that carries any."""
     failed: RequestFailed | None = None
+    written_off: bool = False
+    """No price came in time for what has none; better counts would be another chance."""
 
     @classmethod
     def began(cls, routed: RequestRouted, recorded_at: str) -> RequestState:
@@ -221,11 +225,16 @@ class RequestState:
         """As of the next version."""
         terminal_at = self.terminal_at or recorded_at
         if isinstance(event, UsageReported | UsageEstimated | UsageCorrected):
-            return replace(self, used=event, failed=None, terminal_at=terminal_at)
+            return replace(
+                self, used=event, failed=None, written_off=False, terminal_at=terminal_at
+            )
         if isinstance(event, RequestFailed):
             return replace(self, failed=event, terminal_at=terminal_at)
         if isinstance(event, UsageRerated):
-            return replace(self, book=event.price_book, terminal_at=terminal_at)
+            written_off = event.reason == WRITTEN_OFF
+            return replace(
+                self, book=event.price_book, written_off=written_off, terminal_at=terminal_at
+            )
         raise BadValue(f"{type(event).__name__} is not an event of a running request")
 
     def rated(self, books: Books) -> RatedRequest | None:
@@ -276,10 +285,10 @@ def _line(place: Place, sign: int, state: RequestState, rated: RatedRequest | No
     )
     if rated is None or state.used is None:
         return identity + _failed(state)
-    return identity + _used(state.used, rated)
+    return identity + _used(state, state.used, rated)
 
 
-def _used(used: UsageEvent, rated: RatedRequest) -> Cells:
+def _used(state: RequestState, used: UsageEvent, rated: RatedRequest) -> Cells:
     reference, count = rated.rating.reference, used.usage.get
     return (
         "settled",
@@ -299,6 +308,7 @@ def _used(used: UsageEvent, rated: RatedRequest) -> Cells:
         reference.model if reference else "",
         list(reference.price_rows) if reference else [],
         list(rated.rating.unrated_units),
+        state.written_off,
         None if rated.at_cost is None else rated.at_cost.usd,
         None if rated.fee is None else rated.fee.usd,
         *[count(unit) for unit in COUNTS],
@@ -325,6 +335,7 @@ def _failed(state: RequestState) -> Cells:
         "",
         [],
         [],
+        False,
         # What it cost at the provider is unknown, unless that refused it.
         ZERO.usd if failed and generated_nothing(failed) else None,
         ZERO.usd,

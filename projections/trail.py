@@ -39,7 +39,8 @@ def request_trail(
         request_id=public_id("req", recorded[0].originator_id),
         key_suffix=credential.key_suffix if credential is not None else "",
     )
-    return {**shown, "state": name, "events": [event_json(each) for each in recorded]}
+    events = [event_json(each) for each in recorded]
+    return {**shown, "state": name, "written_off": state.written_off, "events": events}
 
 
 def credential_state(view: CredentialView) -> JsonObject:

@@ -177,6 +177,13 @@ class UsageCorrected(_Used):
     """late_report, statement or fix."""
 
 
+PRICE_ADDED: Final = "price_added"
+"""Re-rated because the book in force has a price that was missing."""
+WRITTEN_OFF: Final = "written_off"
+"""Re-rated for the last time, by the book it had: no price came within the limit. The amounts are
+what they were; what had no price will never be billed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class UsageRerated(PlainEvent):
     """Same counts, another price book."""
@@ -185,6 +192,7 @@ class UsageRerated(PlainEvent):
 
     price_book: str
     reason: str
+    """PRICE_ADDED, WRITTEN_OFF, or words of whoever re-rated by hand."""
 
 
 UsageEvent = UsageReported | UsageEstimated | UsageCorrected

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from projections.queries.unrated import unrated_count
 from projections.rows import micros
 from projections.store.port import ProjectionStore
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Counts since an instant; dead letters and conflicts are of all time."""
+    """Counts since an instant; what is unrated, dead letters and conflicts are of all time."""
 
     requests: int
     estimated: int
     unrated: int
+    """Without a price, or with a unit without one, and not written off: waiting for a row."""
     lost: int
     dead_letters: int
     conflicts: int
@@ -28,16 +30,20 @@ class Health:
 
 def health(store: ProjectionStore, *, since: datetime) -> Health:
     """As the tables are now."""
-    (requests, estimated, unrated, lost) = store.query(
+    # A correction is recorded after its request ended, so the first condition says no more than the
+    # second; it names the partitions that need not be read.
+    (requests, estimated, lost) = store.query(
         """
         SELECT sum(sign * (state = 'settled')), sum(sign * (usage_source = 'estimate')),
-            sum(sign * (status = 'unrated')), sum(sign * (failure = 'process_lost'))
+            sum(sign * (failure = 'process_lost'))
         FROM $db.request_lines FINAL
         WHERE recorded_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+            AND terminal_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
         """,
         {"since": micros(since)},
     )[0]
-    return Health(requests, estimated, unrated, lost, dead_letters(store), conflicts(store))
+    waiting = unrated_count(store)
+    return Health(requests, estimated, waiting, lost, dead_letters(store), conflicts(store))
 
 
 def dead_letters(store: ProjectionStore, *, account_id: str | None = None) -> int:

@@ -30,7 +30,10 @@ _TEXTS: Final = (
     *("model", "state", "status", "usage_source", "price_book", "markup_rate"),
 )
 _OPTIONAL: Final = ("failure", "finish_reason", "delivered")
-_PLAIN: Final = ("stream", "sandbox", "tags", "first_byte_ms", "total_ms", "tries", "unrated_units")
+_PLAIN: Final = (
+    *("stream", "sandbox", "tags", "first_byte_ms", "total_ms", "tries"),
+    *("unrated_units", "written_off"),
+)
 _REFERENCE: Final = ("rule", "reference_provider", "reference_model", "price_rows")
 _INSTANTS: Final = ("routed_at", "terminal_at", "billed_start", "billed_end")
 _SELECTED: Final = (

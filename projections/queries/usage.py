@@ -43,6 +43,7 @@ TALLIES: Final[Mapping[str, str]] = {
     "estimated_requests": "usage_source = 'estimate'",
     "unrated_requests": "status = 'unrated'",
     "partly_rated_requests": "status = 'unrated_units'",
+    "written_off_requests": "written_off",
     "lost_requests": "failure = 'process_lost'",
     "failed_requests": "state = 'failed'",
     "sandbox_requests": "sandbox",

@@ -374,12 +374,3 @@ def test_routing_is_replaced_as_a_whole(office: Office) -> None:
     account = office.directory.account(office.account_id)
     assert account is not None
     assert account.routing == wanted
-
-
-def test_a_price_book_is_published_once(office: Office) -> None:
-    name = "sha256:" + "0" * 64
-    assert office.ledger.publish_price_book(name, rows=3)
-    assert not office.ledger.publish_price_book(name, rows=3)
-    assert office.topics().count("price-book.published") == 1
-    with pytest.raises(BadValue):
-        office.ledger.publish_price_book("0" * 64, rows=3)

@@ -1,0 +1,71 @@
+"""Requests that wait for a price: something that they used has none, and they are not written off.
+
+Only rows without a price are read. Rows are counted by event rather than read with FINAL, which
+would merge all the others too: a row that was inserted twice counts once either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from projections.rows import micros
+from projections.store.port import ProjectionStore
+
+_WAITING: Final = "status IN ('unrated', 'unrated_units') AND NOT written_off"
+_STANDING: Final = "uniqExactIf(event_id, sign = 1) - uniqExactIf(event_id, sign = -1)"
+"""Each event has given a row and may have taken another back: what is left of them stands."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WaitingQuestion:
+    """Which of them: past a position of the log and last rated by another book, or overdue."""
+
+    book: str
+    """The book in force; what it has left without a price, it would again."""
+    after_position: int
+    overdue: datetime
+    """Whatever ended before this is asked for too."""
+    after_request: UUID | None
+    """The last one of the page before."""
+    limit: int
+
+
+def waiting_requests(store: ProjectionStore, question: WaitingQuestion) -> Sequence[UUID]:
+    """A page of requests, in the order of their ids as text."""
+    sql = f"""
+        SELECT request_id
+        FROM (
+            SELECT request_id, {_STANDING} AS standing,
+                max(position) AS place, argMaxIf(price_book, version, sign = 1) AS last_book,
+                min(toUnixTimestamp64Micro(terminal_at)) AS ended
+            FROM $db.request_lines
+            WHERE {_WAITING} AND toString(request_id) > {{after_request:String}}
+            GROUP BY request_id
+        )
+        WHERE standing > 0
+            AND ((last_book != {{book:String}} AND place > {{after:UInt64}})
+                OR ended < {{overdue:Int64}})
+        ORDER BY toString(request_id)
+        LIMIT {{limit:UInt64}}
+    """  # noqa: S608 - put together from our own text; values are parameters
+    rows = store.query(
+        sql,
+        {
+            "book": question.book,
+            "after": question.after_position,
+            "overdue": micros(question.overdue),
+            "after_request": str(question.after_request or ""),
+            "limit": question.limit,
+        },
+    )
+    return [request for (request,) in rows]
+
+
+def unrated_count(store: ProjectionStore) -> int:
+    """How many wait."""
+    sql = f"SELECT {_STANDING} FROM $db.request_lines WHERE {_WAITING}"  # noqa: S608 - our text
+    return int(store.query(sql)[0][0])
