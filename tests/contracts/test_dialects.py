@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -39,6 +40,8 @@ KEYS: dict[str, dict[str, str]] = {
     "azure-responses": {**KEY, "apiVersion": "v1"},
 }
 """Slug → the fields of a credential that has more of them than a key."""
+END = re.compile(rb'_reason":"|"finishReason"|"type":"response\.(?:completed|incomplete|failed)"')
+"""Where an answer says why it ends."""
 CALLABLE = [row.slug for row in PROVIDERS.values() if row.callable]
 
 
@@ -162,8 +165,9 @@ def test_a_cut_stream_never_claims_to_be_complete(case: Case) -> None:
     _, _, whole = case.read([case.answer])
     if not case.call.stream or not whole.complete_usage:
         pytest.skip("this case has no final report to lose")
-    at = case.answer.index(b'_reason":"')
-    outcome = case.read([case.answer[:at]])[2]
+    end = END.search(case.answer)
+    assert end is not None
+    outcome = case.read([case.answer[: end.start()]])[2]
     assert not outcome.complete_usage
     assert not outcome.ended
 
