@@ -37,6 +37,18 @@ class Metrics:
             ("code",),
             registry=self._registry,
         )
+        self._sent_again = Counter(
+            "keytoll_retries_total",
+            "Requests sent once more to a provider that had refused them at the door.",
+            ("provider",),
+            registry=self._registry,
+        )
+        self._fell_back = Counter(
+            "keytoll_fallbacks_total",
+            "Attempts with another credential after the one before had brought no answer.",
+            ("provider",),
+            registry=self._registry,
+        )
         self._seconds = Histogram(
             "keytoll_call_seconds",
             "From the accepted request to its terminal event.",
@@ -63,6 +75,14 @@ class Metrics:
         self._of(self._calls, routed.provider, outcome).inc()
         if event.total_ms is not None:
             self._of(self._seconds, routed.provider).observe(event.total_ms / 1000)
+
+    def sent_again(self, provider: str) -> None:
+        """A request goes to its provider once more."""
+        self._of(self._sent_again, provider).inc()
+
+    def fell_back(self, provider: str) -> None:
+        """Another credential is tried."""
+        self._of(self._fell_back, provider).inc()
 
     def call_refused(self, code: str) -> None:
         """A request was answered with an error and left no event."""

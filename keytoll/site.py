@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 from api.app import Application, Routes, create_app
 from api.auth import Access, RateLimiter
 from api.chat.estimate import Estimator
-from api.chat.exchange import Gateway
+from api.chat.gateway import Gateway
 from api.chat.inflight import InFlight
 from api.chat.keys import OpenKeys
 from api.chat.routes import ChatCompletions
@@ -68,14 +69,13 @@ class Site:
         router = Router(providers)
         last_used = LastUsed(stores.clock)
         chat = ChatCompletions(
-            self._gateway(),
+            self._gateway(last_used),
             access=access,
             limiter=RateLimiter(stores.clock),
             directory=stores.directory,
             labels=stores.labels,
             router=router,
             keyed_hash=lambda text: stores.vault.keyed_hash("idempotency", text),
-            last_used=last_used,
             body_bytes_max=settings.body_bytes_max,
         )
         return create_app(
@@ -97,7 +97,7 @@ class Site:
             cors_origins=settings.cors_origins,
         )
 
-    def _gateway(self) -> Gateway:
+    def _gateway(self, last_used: LastUsed) -> Gateway:
         stores = self.stores
         return Gateway(
             log=stores.log,
@@ -108,8 +108,10 @@ class Site:
             base_urls=self.base_urls,
             in_flight=self.in_flight,
             metrics=self.metrics,
+            last_used=last_used,
             remember_key=self._remember_key,
             clock=stores.clock,
+            jitter=random.random,
             epoch=stores.epoch,
             reference=REFERENCE,
             drain_s=stores.settings.drain_timeout_s,

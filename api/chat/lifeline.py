@@ -17,16 +17,13 @@ class Lifeline:
     One timer for the whole call: `asyncio.timeout` would set and cancel one for every wait.
     """
 
-    def __init__(
-        self, *, reply: Reply, in_flight: InFlight, total_s: float, drain_s: float, drains: bool
-    ) -> None:
+    def __init__(self, *, reply: Reply, in_flight: InFlight, drain_s: float) -> None:
         self._reply = reply
         self._in_flight = in_flight
         self._drain_s = drain_s
-        self._drains = drains
-        """Read on for the provider's report when the caller has gone."""
+        self._drains = False
         self._loop = asyncio.get_running_loop()
-        self._deadline = self._loop.time() + total_s
+        self._deadline = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._expired = False
         self._waiter: asyncio.Task[object] | None = None
@@ -36,6 +33,13 @@ class Lifeline:
         self.draining = False
         self.interrupted: Interruption | None = None
 
+    def begin(self, *, total_s: float, drains: bool) -> None:
+        """An attempt begins, which may take so long; `drains`: read on for the provider's report
+        when the caller has gone."""
+        self._drains = drains
+        if self.interrupted is None and not self._reply.gone:
+            self._move(self._loop.time() + total_s)
+
     def __enter__(self) -> None:
         """From here to the end of the block a TimeoutError comes at the deadline, or as soon as
         the call is interrupted. Blocks follow each other, they never nest."""
@@ -43,9 +47,7 @@ class Lifeline:
         if task is None:
             raise RuntimeError("a call is served inside a task")
         self._waiter, self._cancelling, self._cut = task, task.cancelling(), False
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._deadline, self._expire)
-        elif self._expired:
+        if self._expired:
             self._loop.call_soon(self._expire)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -88,6 +90,7 @@ class Lifeline:
 
     def _move(self, deadline: float) -> None:
         self._deadline = deadline
+        self._expired = False
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(deadline, self._expire)

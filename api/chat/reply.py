@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from api.errors import ApiError, error_body
 from api.providers.lenient import loads
 from api.providers.port import Chunk
 from domain.events.base import JsonObject
@@ -77,6 +78,17 @@ class Reply:
     async def end_stream(self, data: bytes) -> None:
         """The last bytes of a stream."""
         await self._last(data, stream=True)
+
+    async def error(self, error: ApiError, receipt: JsonObject | None = None) -> None:
+        """The error as the whole answer, or as the last event of a stream that has begun."""
+        body = error_body(error, request_id=self.request_id)
+        if receipt is not None:
+            body[RECEIPT] = receipt
+        data = orjson.dumps(body)
+        if self.started:
+            await self.end_stream(frame(data))
+        else:
+            await self.json(data, status=error.status, headers=error.headers.items())
 
     async def _last(self, data: bytes, *, stream: bool = False) -> None:
         """A caller who reads nothing any more has gone: he keeps no place for ever."""

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-import orjson
 import structlog
 
 from api.auth import Access, Caller, RateLimiter
 from api.chat import idempotency
-from api.chat.exchange import Exchange, Gateway
+from api.chat.attempt import Order
+from api.chat.exchange import Exchange
+from api.chat.gateway import Gateway
+from api.chat.idempotency import RequestIds
 from api.chat.reply import Receive, Reply, Send
 from api.chat.request import ChatRequest, parse_request
-from api.chat.routing import Router
-from api.errors import ApiError, api_error, error_body
-from api.last_used import LastUsed
+from api.chat.routing import Route, Router
+from api.errors import ApiError, api_error
 from domain.directory import Directory
 from domain.errors import DomainError
 from domain.eventlog.port import Conflict
@@ -42,7 +42,6 @@ class ChatCompletions:
         labels: Labels,
         router: Router,
         keyed_hash: Callable[[str], str],
-        last_used: LastUsed,
         body_bytes_max: int,
     ) -> None:
         self._gateway = gateway
@@ -52,14 +51,14 @@ class ChatCompletions:
         self._labels = labels
         self._router = router
         self._keyed_hash = keyed_hash
-        self._last_used = last_used
         self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_uuid = ordered_id(self._gateway.clock.now())
-        reply = Reply(send, request_id=public_id("req", request_uuid))
+        fresh = ordered_id(self._gateway.clock.now())
+        reply = Reply(send, request_id=public_id("req", fresh))
         try:
-            await self._complete(scope, receive, reply, request_uuid)
+            order, route = await self._accepted(scope, receive)
+            await self._serve(order, route, fresh, receive, reply)
         except DomainError as error:
             await self._refuse(reply, api_error(error))
         except Exception:
@@ -68,9 +67,8 @@ class ChatCompletions:
                 reply, ApiError(500, "internal_error", "keytoll failed to serve the request.")
             )
 
-    async def _complete(
-        self, scope: Scope, receive: Receive, reply: Reply, request_uuid: UUID
-    ) -> None:
+    async def _accepted(self, scope: Scope, receive: Receive) -> tuple[Order, Route]:
+        """What is to be served and how. Raises ApiError for what is refused."""
         if scope["method"] != "POST":
             raise ApiError(405, "method_not_allowed", "Use POST.", headers={"allow": "POST"})
         headers = headers_of(scope)
@@ -93,40 +91,65 @@ class ChatCompletions:
             credentials=self._directory.credentials(caller.account_id),
             book=self._gateway.book(),
         )
-        self._check_model(caller, request, route.upstream_model)
-        self._check_load(caller)
-        hashed_key = None
-        if request.idempotency_key is not None:
-            hashed_key = self._keyed_hash(request.idempotency_key)
-            request_uuid = await asyncio.to_thread(
-                idempotency.request_id,
-                self._gateway.log,
-                account_id=caller.account_id,
-                hashed_key=hashed_key,
-                now=self._gateway.clock.now(),
-            )
-            reply.request_id = public_id("req", request_uuid)
-        self._last_used.mark(caller.key_id, route.credential.credential_id)
-        exchange = Exchange(
-            self._gateway,
-            caller=caller,
-            account=account,
-            request=request,
-            route=route,
-            reply=reply,
-        )
-        try:
-            await exchange.run(request_uuid, hashed_key, receive)
-        except Conflict:  # the same Idempotency-Key at the same moment
-            raise idempotency.taken(request_uuid, in_progress=True) from None
-
-    def _check_model(self, caller: Caller, request: ChatRequest, upstream_model: str) -> None:
-        if caller.models and not {request.model, upstream_model} & set(caller.models):
+        if not _model_allowed(caller, request, route):
             raise ApiError(
                 403, "model_not_allowed", "This API key is limited to other models.", param="model"
             )
+        self._check_load()
+        key = request.idempotency_key
+        order = Order(
+            caller=caller,
+            account=account,
+            request=request,
+            idempotency=None if key is None else self._keyed_hash(key),
+        )
+        return order, route
 
-    def _check_load(self, caller: Caller) -> None:
+    async def _serve(
+        self, order: Order, route: Route, fresh: UUID, receive: Receive, reply: Reply
+    ) -> None:
+        ids = RequestIds(
+            self._gateway.log,
+            self._gateway.clock,
+            account_id=order.caller.account_id,
+            hashed_key=order.idempotency,
+        )
+        request_uuid = await ids.first(fresh)
+        reply.request_id = public_id("req", request_uuid)
+        exchange = Exchange(
+            self._gateway,
+            order=order,
+            route=route,
+            another=lambda tried: self._another(order, tried),
+            ids=ids,
+            reply=reply,
+        )
+        try:
+            await exchange.run(request_uuid, receive)
+        except Conflict:  # the same Idempotency-Key at the same moment
+            raise idempotency.taken(request_uuid, in_progress=True) from None
+
+    def _another(self, order: Order, tried: Collection[str]) -> Route | None:
+        """The next credential that may serve the call, if caller and account allow it still."""
+        request, account_id = order.request, order.caller.account_id
+        if not request.fallbacks or request.provider or request.credential_id:
+            return None
+        key = self._directory.api_key_by_id(order.caller.key_id)
+        account = self._directory.account(account_id)
+        if key is None or key.revoked or account is None or account.suspended:
+            return None
+        if not account.routing.fallbacks:
+            return None
+        routes = self._router.alternatives(
+            model=request.model,
+            tried=tried,
+            account=account,
+            credentials=self._directory.credentials(account_id),
+            book=self._gateway.book(),
+        )
+        return next((each for each in routes if _model_allowed(order.caller, request, each)), None)
+
+    def _check_load(self) -> None:
         in_flight = self._gateway.in_flight
         if in_flight.stopping:
             raise ApiError(503, "shutting_down", "keytoll is shutting down.")
@@ -139,8 +162,12 @@ class ChatCompletions:
         if reply.started:
             return
         self._gateway.metrics.call_refused(error.code)
-        body = orjson.dumps(error_body(error, request_id=reply.request_id))
-        await reply.json(body, status=error.status, headers=error.headers.items())
+        await reply.error(error)
+
+
+def _model_allowed(caller: Caller, request: ChatRequest, route: Route) -> bool:
+    """The caller's API key is for any model, or for this one by one of its names."""
+    return not caller.models or bool({request.model, route.upstream_model} & caller.models)
 
 
 def headers_of(scope: Scope) -> dict[str, str]:

@@ -7,9 +7,9 @@ the first whose provider has the model under another id (same canonical name).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from api.errors import ApiError
 from api.providers.catalogue import Provider
@@ -19,6 +19,8 @@ from domain.events.base import JsonObject
 from pricing.book import PriceBook, price_provider
 
 Rule = Literal["forced", "prefix", "exact", "canonical"]
+RULES: Final[tuple[Rule, ...]] = ("prefix", "exact", "canonical")
+"""How a model finds a credential, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,34 @@ class Router:
             return self._forced_credential(model, slug, credential_id, ordered, book)
         if slug is not None:
             return self._forced_provider(model, slug, ordered, book)
+        route = next(self._by_model(model, ordered, book), None)
+        if route is None:
+            raise self._nothing_serves(model, ordered, book)
+        return route
+
+    def alternatives(
+        self,
+        *,
+        model: str,
+        tried: Collection[str],
+        account: AccountView,
+        credentials: Sequence[CredentialView],
+        book: PriceBook,
+    ) -> Iterator[Route]:
+        """The routes that `choose` would take next if the credentials `tried` were not there."""
+        untried = [c for c in credentials if c.credential_id not in tried]
+        return self._by_model(model, in_account_order(untried, account), book)
+
+    def _by_model(
+        self, model: str, ordered: Sequence[CredentialView], book: PriceBook
+    ) -> Iterator[Route]:
+        """Every credential that serves the model, the best rule first; one may come twice."""
         usable = [c for c in ordered if self._why_not(c, model) is None]
-        for rule in ("prefix", "exact", "canonical"):
+        for rule in RULES:
             for credential in usable:
                 upstream = self._upstream_id(book, credential.provider, model, rule)
                 if upstream is not None:
-                    return self._route(credential, upstream, rule)
-        raise self._nothing_serves(model, ordered, book)
+                    yield self._route(credential, upstream, rule)
 
     def explain(
         self,
@@ -210,10 +233,12 @@ class Router:
             details={"providers": serving},
         )
 
-    def _upstream_id(self, book: PriceBook, slug: str, model: str, rule: str) -> str | None:
+    def _upstream_id(self, book: PriceBook, slug: str, model: str, rule: Rule) -> str | None:
         """The id that goes upstream when `rule` lets this provider serve the model, else None."""
         if rule == "prefix":
             return self._forced_id(book, slug, model) if _named_in(model) == slug else None
+        if not self._providers[slug].auto_mapped:
+            return None
         if rule == "exact":
             return model if _has_id(book, slug, model) else None
         return self._same_model(book, slug, model)

@@ -14,7 +14,7 @@ import httpx
 
 from api.auth import Access, RateLimiter
 from api.chat.estimate import Estimator
-from api.chat.exchange import Gateway
+from api.chat.gateway import Gateway
 from api.chat.inflight import InFlight
 from api.chat.keys import OpenKeys
 from api.chat.routes import ChatCompletions
@@ -158,8 +158,10 @@ class Calls:
             base_urls={slug: row.base_url for slug, row in PROVIDERS.items()},
             in_flight=self.in_flight,
             metrics=Metrics(),
+            last_used=LastUsed(self.clock),
             remember_key=self._remember,
             clock=self.clock,
+            jitter=lambda: 0.0,
             epoch="epoch-of-the-test",
             reference="same-provider-first",
             drain_s=30.0,
@@ -172,7 +174,6 @@ class Calls:
             labels=self.labels,
             router=Router(PROVIDERS),
             keyed_hash=lambda text: vault.keyed_hash("idempotency", text),
-            last_used=LastUsed(self.clock),
             body_bytes_max=100_000,
         )
 

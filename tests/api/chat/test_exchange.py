@@ -112,7 +112,7 @@ async def test_nothing_is_routed_twice_under_one_key(calls: Calls) -> None:
 
 
 async def test_a_provider_that_cannot_be_reached_releases_the_key(calls: Calls) -> None:
-    calls.provider.answers = [httpx.ConnectError("no route"), json_answer()]
+    calls.provider.answers = [*(httpx.ConnectError("no route") for _ in range(3)), json_answer()]
     headers = {"idempotency-key": "k"}
     refused = await calls.call(headers=headers)
     assert (refused.status, refused.json["error"]["code"]) == (502, "provider_unreachable")

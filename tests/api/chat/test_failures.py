@@ -7,10 +7,12 @@ from typing import get_args
 import pytest
 
 from api.chat.failures import (
-    cut_off_error,
+    bug_of_ours,
+    cut_off,
     failure_error,
-    interrupted_error,
-    transport_error,
+    interrupted,
+    line_broke,
+    refused_by_provider,
 )
 from api.errors import CODES
 from api.providers.http import Broken, HostRefused, TimedOut, Unreachable
@@ -67,26 +69,65 @@ def test_retry_after_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "failure", "status", "code", "final"),
+    ("error", "failure", "status", "code", "sent"),
     [
         (Unreachable("x"), "unreachable", 502, "provider_unreachable", False),
         (HostRefused("x"), "unreachable", 502, "provider_unreachable", False),
         (TimedOut("connect"), "unreachable", 504, "provider_timeout", False),
         (TimedOut("first_byte"), "timeout", 504, "provider_timeout", True),
+        (TimedOut("total"), "timeout", 504, "provider_timeout", True),
         (TimeoutError(), "timeout", 504, "provider_timeout", True),
         (Broken("x"), "provider_error", 502, "provider_error", True),
     ],
 )
-def test_a_failed_line(error: Exception, failure: str, status: int, code: str, final: bool) -> None:
-    """Final: something was sent, so an SDK must not repeat it by itself."""
-    recorded, shown = transport_error(error, provider="openai")
-    assert recorded == failure
-    assert recorded in FAILURES
-    assert (shown.status, shown.code) == (status, code)
-    assert (shown.headers.get("x-should-retry") == "false") == final
+def test_a_failed_line(error: Exception, failure: str, status: int, code: str, sent: bool) -> None:
+    """What was sent may have been generated: nobody asks for it again, neither we nor an SDK."""
+    refusal = line_broke(error, provider="openai")
+    assert refusal.failure == failure
+    assert refusal.failure in FAILURES
+    assert (refusal.shown.status, refusal.shown.code) == (status, code)
+    assert (refusal.shown.headers.get("x-should-retry") == "false") == sent
+    assert refusal.elsewhere is not sent
+    assert refusal.again is not (sent or isinstance(error, HostRefused))
 
 
-def test_our_own_endings_are_not_retried() -> None:
-    for error in (cut_off_error("openai"), interrupted_error("shutdown")):
-        assert error.headers["x-should-retry"] == "false"
-        assert error.code in CODES
+@pytest.mark.parametrize(
+    ("kind", "status", "code", "again", "elsewhere"),
+    [
+        ("credential_invalid", 401, None, False, True),
+        ("credential_out_of_money", 429, None, False, True),
+        ("credential_out_of_money", 402, None, False, True),
+        ("forbidden_not_auth", 403, None, False, True),
+        ("forbidden_not_auth", 403, "content_filter", False, False),
+        ("bad_request", 400, None, False, False),
+        ("bad_request", 400, "context_length_exceeded", False, False),
+        ("not_found", 404, "model_not_found", False, True),
+        ("rate_limited", 429, None, True, True),
+        ("rate_limited", 498, None, True, True),
+        ("rate_limited", 200, None, False, True),
+        ("overloaded", 503, None, True, True),
+        ("overloaded", 529, None, True, True),
+        ("overloaded", 408, None, False, False),
+        ("overloaded", 504, None, False, False),
+        ("overloaded", 524, None, False, False),
+        ("provider_error", 500, None, False, True),
+        ("provider_error", 502, None, False, False),
+        ("provider_error", 200, None, False, False),
+        ("invalid_response", 200, None, False, False),
+    ],
+)
+def test_what_may_follow_a_refusal(
+    kind: FailureClass, status: int, code: str | None, again: bool, elsewhere: bool
+) -> None:
+    failure = ProviderFailure(kind=kind, status=status, message="m", code=code)
+    refusal = refused_by_provider(failure, OPENAI)
+    assert (refusal.again, refusal.elsewhere) == (again, elsewhere)
+    assert refusal.of_key is (kind == "credential_invalid")
+
+
+def test_our_own_endings_are_final() -> None:
+    for refusal in (cut_off("openai"), interrupted("shutdown"), bug_of_ours()):
+        assert not (refusal.again or refusal.elsewhere)
+        assert refusal.shown.code in CODES
+    for refusal in (cut_off("openai"), interrupted("disconnected")):
+        assert refusal.shown.headers["x-should-retry"] == "false"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from api.chat import idempotency
+from api.chat.idempotency import PLACES_MAX, RequestIds
 from api.errors import ApiError
 from domain.clock import FixedClock
 from domain.eventlog.log import StoredLog
@@ -36,8 +37,17 @@ def log(clock: FixedClock) -> Iterator[StoredLog]:
     log.close()
 
 
+FRESH = UUID(int=7)
+
+
+def ids_of(
+    log: StoredLog, clock: FixedClock, *, account: str = "acc_1", key: str | None = "h"
+) -> RequestIds:
+    return RequestIds(log, clock, account_id=account, hashed_key=key)
+
+
 def ask(log: StoredLog, clock: FixedClock, *, account: str = "acc_1", key: str = "h") -> UUID:
-    return idempotency.request_id(log, account_id=account, hashed_key=key, now=clock.now())
+    return asyncio.run(ids_of(log, clock, account=account, key=key).first(FRESH))
 
 
 def route(log: StoredLog, request: UUID) -> None:
@@ -122,10 +132,50 @@ def test_a_day_later_the_key_is_free(log: StoredLog, clock: FixedClock) -> None:
 
 
 def test_a_key_that_fails_for_ever_runs_out(log: StoredLog, clock: FixedClock) -> None:
-    for _ in range(idempotency.ATTEMPTS_MAX):
+    for _ in range(PLACES_MAX):
         request = ask(log, clock)
         route(log, request)
         fail(log, request, "rate_limited")
     with pytest.raises(ApiError) as caught:
         ask(log, clock)
     assert caught.value.code == "idempotency_key_reused"
+
+
+def test_without_a_key_every_attempt_is_fresh(log: StoredLog, clock: FixedClock) -> None:
+    ids = ids_of(log, clock, key=None)
+    assert asyncio.run(ids.first(FRESH)) == FRESH
+    assert len({FRESH, ids.following(), ids.following()}) == 3
+
+
+def test_attempts_of_one_call_stand_in_the_key_s_own_chain(
+    log: StoredLog, clock: FixedClock
+) -> None:
+    ids = ids_of(log, clock)
+    first = asyncio.run(ids.first(FRESH))
+    route(log, first)
+    fail(log, first, "rate_limited")
+    second = ids.following()
+    assert ask(log, clock) == second  # the process died between the two: the key is free
+    route(log, second)
+    with pytest.raises(ApiError) as caught:
+        ask(log, clock)
+    assert (caught.value.code, caught.value.details) == (
+        "request_in_progress",
+        {"request_id": public_id("req", second)},
+    )
+    fail(log, second, "credential_invalid")
+    assert ask(log, clock) == ids.following()
+
+
+def test_the_last_attempt_decides_about_the_key(log: StoredLog, clock: FixedClock) -> None:
+    """The first may have generated nothing for certain or not: the second is what counts."""
+    ids = ids_of(log, clock)
+    first = asyncio.run(ids.first(FRESH))
+    route(log, first)
+    fail(log, first, "provider_error", upstream_status=500)
+    with pytest.raises(ApiError):  # as long as it is the last
+        ask(log, clock)
+    second = ids.following()
+    route(log, second)
+    fail(log, second, "overloaded", upstream_status=503)
+    assert ask(log, clock) == ids.following()

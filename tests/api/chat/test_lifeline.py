@@ -25,13 +25,8 @@ class Setting:
         self.in_flight = InFlight(self.log, per_account_max=9, drains_max=1)
         self.reply = Reply(nowhere, request_id="req_1")
         self.leaves = asyncio.Event()
-        self.life = Lifeline(
-            reply=self.reply,
-            in_flight=self.in_flight,
-            total_s=total_s,
-            drain_s=drain_s,
-            drains=drains,
-        )
+        self.life = Lifeline(reply=self.reply, in_flight=self.in_flight, drain_s=drain_s)
+        self.life.begin(total_s=total_s, drains=drains)
 
     async def receive(self) -> dict[str, str]:
         await self.leaves.wait()
@@ -110,4 +105,28 @@ async def test_an_answer_that_is_complete_is_nobody_leaving() -> None:
         await setting.life.watch(setting.receive)
     assert setting.life.interrupted is None
     assert not setting.reply.gone
+    setting.log.close()
+
+
+async def test_every_attempt_has_its_own_deadline() -> None:
+    setting = Setting(drains=True, total_s=0.02)
+    with pytest.raises(TimeoutError):
+        await setting.wait(leaves=False)
+    setting.life.begin(total_s=60.0, drains=True)
+    with setting.life:
+        await asyncio.sleep(0.05)
+    setting.life.begin(total_s=0.02, drains=True)
+    with pytest.raises(TimeoutError):
+        await setting.wait(leaves=False)
+    setting.life.release()
+    setting.log.close()
+
+
+async def test_an_attempt_that_begins_too_late_is_interrupted_at_once() -> None:
+    setting = Setting(drains=True)
+    setting.life.shut_down()
+    setting.life.begin(total_s=60.0, drains=True)
+    with pytest.raises(TimeoutError):
+        await setting.wait(leaves=False)
+    assert setting.life.interrupted == "shutdown"
     setting.log.close()
