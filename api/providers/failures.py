@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -18,6 +18,11 @@ LEVELS_MAX: Final = 8
 """How deep an error may hold another one."""
 
 
+_MONEY_WORDS: Final = re.compile(
+    r"credit balance is too low|specified api usage limits|exceeded your current quota", re.I
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureRules:
     """Where a provider's errors differ from the common reading."""
@@ -26,6 +31,10 @@ class FailureRules:
     """Status → class, before everything else but the money codes."""
     money_codes: frozenset[str] = frozenset()
     """Codes that mean that the provider's account cannot pay, beside the common ones."""
+    money_words: re.Pattern[str] = _MONEY_WORDS
+    """Words of a message that mean the same."""
+    request_codes: frozenset[str] = frozenset()
+    """Codes inside an answer of status 200 by which the request, not the provider, is at fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,8 @@ class _Said:
     code: str = ""
     status: int | None = None
     """A status named in the body, for errors inside a 200."""
+    retry_after: str | None = None
+    """Seconds named in the body."""
 
 
 _STATUS: Final[Mapping[int, FailureClass]] = {
@@ -87,9 +98,6 @@ _MONEY: Final = frozenset(
         "not_enough_balance",
     }
 )
-_MONEY_WORDS: Final = re.compile(
-    r"credit balance is too low|specified api usage limits|exceeded your current quota", re.I
-)
 _BAD_KEY: Final = frozenset(
     {
         "unrecognizedclientexception",
@@ -98,18 +106,32 @@ _BAD_KEY: Final = frozenset(
         "api_key_invalid",
     }
 )
-_BAD_KEY_WORDS: Final = re.compile(r"api key not valid|api key expired", re.I)
+_BAD_KEY_WORDS: Final = re.compile(
+    r"api key not valid|api key expired|api key was reported as leaked", re.I
+)
+_REGION: Final = re.compile(
+    r"user location is not supported|not available in your (?:country|region)", re.I
+)
 _SCOPES: Final = re.compile(r"missing scopes?\b|insufficient permissions for this operation", re.I)
 _TOO_LONG: Final = re.compile(
     r"maximum context length|prompt is too long|exceeds? (?:the )?(?:model'?s )?context"
     r"|context (?:length|limit|window).{0,40}exceed|exceed.{0,20}context (?:length|limit|window)"
-    r"|input is too long",
+    r"|input is too long|input token count.{0,40}exceeds the maximum",
     re.I,
 )
+_DELAY: Final = re.compile(r"(\d{1,9})(?:\.(\d{1,9}))?s", re.A)
 _FILTERED: Final = frozenset(
-    {"content_filter", "content_policy_violation", "responsibleaipolicyviolation"}
+    {
+        "bio_policy",
+        "content_filter",
+        "content_policy_violation",
+        "image_content_policy_violation",
+        "misalignment_policy_violation",
+        "responsibleaipolicyviolation",
+    }
 )
-_MODEL_GONE: Final = re.compile(r"\bmodel\b.*(?:not exist|not found|deprecated)|^model:", re.I)
+_NO_MODEL: Final = frozenset({"model_not_found", "deploymentnotfound"})
+_MODEL_GONE: Final = re.compile(r"\bmodels?\b.*(?:not exist|not found|deprecated)|^model:", re.I)
 
 
 def classify(
@@ -123,15 +145,17 @@ def classify(
         status=status,
         message=redacted(said.message) or f"The provider answered with status {status}.",
         code=_code(kind, status, said),
-        retry_after=_retry_after(headers) if status >= 400 else None,
+        retry_after=_retry_after(headers) or said.retry_after if status >= 400 else None,
     )
 
 
 def classify_inside(error: Any, rules: FailureRules | None = None) -> ProviderFailure:
     """The failure that an error object inside an answer with status 200 stands for."""
-    said = _words(error)
+    said, rules = _words(error), rules or FailureRules()
     status = said.status or _KIND_STATUS.get(said.code) or _KIND_STATUS.get(said.kind) or 500
-    kind = _kind(status, said, rules or FailureRules())
+    if said.code in rules.request_codes:
+        status = 400
+    kind = _kind(status, said, rules)
     return ProviderFailure(
         kind=kind,
         status=200,
@@ -147,14 +171,19 @@ def unreadable(what: str) -> ProviderFailure:
 
 def _kind(status: int, said: _Said, rules: FailureRules) -> FailureClass:
     words = {said.kind, said.code}
-    if words & (_MONEY | rules.money_codes) or _MONEY_WORDS.search(said.message):
+    if words & (_MONEY | rules.money_codes) or rules.money_words.search(said.message):
         return "credential_out_of_money"
     if rules.statuses and status in rules.statuses:
         return rules.statuses[status]
     if status in (401, 403) and _SCOPES.search(said.message):
         return "forbidden_not_auth"
-    if words & _BAD_KEY or (status == 400 and _BAD_KEY_WORDS.search(said.message)):
+    if words & _BAD_KEY or (status in (400, 403) and _BAD_KEY_WORDS.search(said.message)):
         return "credential_invalid"
+    if status == 400 and _REGION.search(said.message):
+        return "forbidden_not_auth"
+    if status == 400 and said.code in _NO_MODEL:
+        # What others say with 404, OpenAI's Responses say with 400.
+        return "not_found"
     known = _STATUS.get(status)
     if known is not None:
         return known
@@ -170,7 +199,7 @@ def _code(kind: FailureClass, status: int, said: _Said) -> str | None:
         return "content_filter"
     if said.code == "context_length_exceeded" or _TOO_LONG.search(said.message):
         return "context_length_exceeded"
-    if said.code == "model_not_found":
+    if said.code in _NO_MODEL:
         return "model_not_found"
     if status == 404 and (said.kind == "not_found_error" or _MODEL_GONE.search(said.message)):
         return "model_not_found"
@@ -186,7 +215,7 @@ def _read(body: bytes, headers: Headers) -> _Said:
     said = _words(found)
     amazon = headers.get("x-amzn-errortype")
     if amazon and not said.kind:
-        said = _Said(said.message, amazon.split(":")[0].lower(), said.code, said.status)
+        said = replace(said, kind=amazon.split(":")[0].lower())
     return said
 
 
@@ -203,7 +232,7 @@ def _words(found: Any, *, levels: int = LEVELS_MAX) -> _Said:
         if inner and levels > 1:
             said = _words(inner, levels=levels - 1)
             code = said.code or _text(found.get("code")).lower()
-            return _Said(said.message, said.kind, code, said.status or _status(found))
+            return replace(said, code=code, status=said.status or _status(found))
     return _flat(found)
 
 
@@ -216,13 +245,28 @@ def _flat(found: Mapping[str, Any]) -> _Said:
     details = found.get("details")
     inner = found.get("innererror")
     code = ""
+    retry_after = None
     if isinstance(details, Mapping):
         code = _text(details.get("error_code"))
+    elif isinstance(details, list):
+        code, retry_after = _google_details(details)
     elif isinstance(inner, Mapping):
         code = _text(inner.get("code"))
     code = code or _text(found.get("code"))
     kind = _text(found.get("type")) or _text(found.get("status"))
-    return _Said(message, kind.lower(), code.lower(), _status(found))
+    return _Said(message, kind.lower(), code.lower(), _status(found), retry_after)
+
+
+def _google_details(details: list[Any]) -> tuple[str, str | None]:
+    """(reason, seconds to wait) out of Google's list of typed details."""
+    code, retry_after = "", None
+    for detail in details:
+        if isinstance(detail, Mapping):
+            code = code or _text(detail.get("reason"))
+            delay = _DELAY.fullmatch(_text(detail.get("retryDelay")))
+            if delay:
+                retry_after = str(int(delay[1]) + (int(delay[2] or 0) > 0))
+    return code, retry_after
 
 
 def _status(found: Mapping[str, Any]) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from api.providers.failures import classify_inside, unreadable
+from api.providers.failures import FailureRules, classify_inside, unreadable
 from api.providers.messages_reply import created, json_object, objects
 from api.providers.messages_usage import openai_usage
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, ProviderFailure, RawObject
@@ -16,6 +16,19 @@ from api.providers.responses_usage import count_searches, normalise_responses_us
 from api.providers.usage import Normalised, keep_raw, told_word
 from api.providers.verbatim import written
 
+RULES: Final = FailureRules(
+    request_codes=frozenset(
+        {
+            *("bio_policy", "data_residency_mismatch", "invalid_prompt"),
+            *("misalignment_policy_violation", "empty_image_file", "failed_to_download_image"),
+            *("image_content_policy_violation", "image_file_not_found", "image_file_too_large"),
+            *("image_parse_error", "image_too_large", "image_too_small", "invalid_base64_image"),
+            *("invalid_image", "invalid_image_format", "invalid_image_mode", "invalid_image_url"),
+            "unsupported_image_media_type",
+        }
+    )
+)
+"""The codes of a failed response that openai's SDK (3.54) lists; the others are the provider's."""
 _STATUSES: Final = (None, "completed", "incomplete")
 _INCOMPLETE: Final = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
@@ -151,7 +164,7 @@ def finish_reason(response: Mapping[str, Any], *, calls: int) -> str:
 def failure_of(response: Mapping[str, Any]) -> ProviderFailure | None:
     """The failure that a response stands for; None if it is an answer."""
     if response.get("error") or response.get("status") == "failed":
-        return classify_inside(response.get("error"))
+        return classify_inside(response.get("error"), RULES)
     if response.get("status") not in _STATUSES:
         return unreadable("The provider's answer is not finished.")
     return None

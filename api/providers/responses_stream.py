@@ -13,6 +13,7 @@ from api.providers.messages_usage import openai_usage
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, ProviderFailure, RawObject
 from api.providers.responses_items import Items, Said
 from api.providers.responses_reply import (
+    RULES,
     chunk,
     failure_of,
     finish_reason,
@@ -89,7 +90,7 @@ class StreamReader:
             found.get("error") and not isinstance(found.get("response"), dict)
         ):
             self._known = True
-            self._fail(classify_inside(found))
+            self._fail(classify_inside(found, RULES))
         elif isinstance(found.get("response"), dict):
             self._known = True
             self._see(found["response"], event[1], chunks, last=kind in _LAST)
