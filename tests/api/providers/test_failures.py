@@ -50,7 +50,26 @@ def error(message: str = "m", **more: Any) -> bytes:
         (404, error(code="model_not_found"), "not_found", "model_not_found"),
         (404, error("model: claude-x", type="not_found_error"), "not_found", "model_not_found"),
         (404, error("This is not a chat model"), "not_found", None),
-        (400, error(code="model_not_found"), "bad_request", "model_not_found"),
+        # OpenAI's Responses say with 400 what its chat completions say with 404.
+        (400, error(code="model_not_found"), "not_found", "model_not_found"),
+        (
+            404,
+            error(
+                "The API deployment for this resource does not exist.", code="DeploymentNotFound"
+            ),
+            "not_found",
+            "model_not_found",
+        ),
+        (
+            400,
+            error(
+                code="content_filter",
+                status=400,
+                innererror={"code": "ResponsibleAIPolicyViolation", "content_filter_result": {}},
+            ),
+            "bad_request",
+            "content_filter",
+        ),
         (400, error(code="context_length_exceeded"), "bad_request", "context_length_exceeded"),
         (
             400,
