@@ -14,6 +14,10 @@ from api.providers.azure import chat_address, list_models, responses_address, wi
 from api.providers.chat_completions import NAME as CHAT
 from api.providers.chat_completions import ChatCompletions, ChatOptions
 from api.providers.chat_usage import normalise_chat_usage
+from api.providers.gemini import NAME as GEMINI
+from api.providers.gemini import Gemini
+from api.providers.gemini import check as check_gemini_key
+from api.providers.gemini_usage import normalise_gemini_usage
 from api.providers.http import Timeouts
 from api.providers.keys import KeyFormat
 from api.providers.messages import NAME as MESSAGES
@@ -80,6 +84,7 @@ def key_warning(provider: Provider, fields: ProviderKey) -> str | None:
 NORMALISERS: Final[Mapping[str, Callable[..., Normalised]]] = {
     CHAT: normalise_chat_usage,
     MESSAGES: normalise_messages_usage,
+    GEMINI: normalise_gemini_usage,
     RESPONSES: normalise_responses_usage,
 }
 """api_flavor → (raw usage object, model=None) → units, for `keytoll rate`."""
@@ -169,6 +174,8 @@ _ROWS: Final = (
     Provider(
         slug="google",
         name="Google AI Studio",
+        dialect=Gemini(),
+        validation=check_gemini_key,
         base_url="https://generativelanguage.googleapis.com",
         hosts=("generativelanguage.googleapis.com",),
         key=KeyFormat(prefixes=("AIza", "AQ.")),

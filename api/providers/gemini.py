@@ -1,0 +1,89 @@
+"""Google's Gemini, in its own words, behind OpenAI's chat completions."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Final
+from urllib.parse import quote
+
+import orjson
+
+from api.providers.failures import FailureRules, classify
+from api.providers.gemini_reply import BodyReader, StreamReader
+from api.providers.gemini_request import request_body
+from api.providers.port import (
+    ChatCall,
+    Headers,
+    ProviderFailure,
+    ProviderKey,
+    Reader,
+    UnsupportedParameter,
+    UpstreamRequest,
+)
+from api.providers.validation import Check
+from api.providers.verbatim import written
+
+NAME: Final = "google.generate_content"
+VERSION: Final = "/v1beta/"
+_RULES: Final = FailureRules(
+    # What others say of an empty account, Google says of a limit per minute or day.
+    money_words=re.compile(r"prepayment credits are depleted", re.I)
+)
+
+
+class Gemini:
+    """The dialect `google.generate_content`."""
+
+    name = NAME
+
+    def request(self, call: ChatCall, key: ProviderKey, base_url: str) -> UpstreamRequest:
+        """The translated body. Raises UnsupportedParameter."""
+        sent = written(request_body(call))
+        if sent is None:
+            raise UnsupportedParameter("the messages are nested too deeply", param="messages")
+        method = "streamGenerateContent?alt=sse" if call.stream else "generateContent"
+        return UpstreamRequest(
+            url=_url(base_url, call.model, method),
+            headers={
+                **gemini_auth(key),
+                "content-type": "application/json",
+                "accept": "text/event-stream" if call.stream else "application/json",
+            },
+            body=sent,
+        )
+
+    def reader(self, call: ChatCall, headers: Headers) -> Reader:
+        """A reader of one answer; what form a stream has is seen from its first byte."""
+        return StreamReader(call, headers) if call.stream else BodyReader(call, headers)
+
+    def failure(self, status: int, headers: Headers, body: bytes) -> ProviderFailure:
+        """What an answer with an error status means."""
+        return classify(status, headers, body, _RULES)
+
+
+def gemini_auth(key: ProviderKey) -> dict[str, str]:
+    """The one header that carries the key: Google refuses two credentials at once."""
+    return {"x-goog-api-key": key["apiKey"]}
+
+
+def check(key: ProviderKey, base_url: str, model: str | None, _at: datetime) -> Check:
+    """Counting tokens is free and needs the right to use the model; else the list of models."""
+    if model is None:
+        url, method, body = base_url.rstrip("/") + VERSION + "models?pageSize=1", "GET", b""
+    else:
+        url, method = _url(base_url, model, "countTokens"), "POST"
+        body = orjson.dumps({"contents": [{"role": "user", "parts": [{"text": "."}]}]})
+    headers = {
+        **gemini_auth(key),
+        "content-type": "application/json",
+        "accept": "application/json",
+    }
+    return Check(request=UpstreamRequest(url=url, headers=headers, body=body, method=method))
+
+
+def _url(base_url: str, model: str, method: str) -> str:
+    """Ids come with and without `models/`; tuned ones have a collection of their own."""
+    collection = "tunedModels" if model.startswith("tunedModels/") else "models"
+    name = quote(model.removeprefix(collection + "/"), safe="")
+    return f"{base_url.rstrip('/')}{VERSION}{collection}/{name}:{method}"
