@@ -15,7 +15,24 @@ from tests.e2e.upstream import ScriptedUpstream
 
 MODELS: Final = {
     "openai": "gpt-4o-mini",
+    "openai-responses": "gpt-4o-mini",
     "anthropic": "claude-sonnet-4-5",
+    "openrouter": "meta-llama/llama-3.3-70b-instruct",
+    "chutes": "deepseek-ai/DeepSeek-V3",
+    "aws": "anthropic.claude-3-5-haiku-20241022-v1:0",
+    "azure": "gpt-4o-mini",
+    "azure-responses": "gpt-4o-mini",
+    "groq": "llama-3.3-70b-versatile",
+    "sambanova": "Meta-Llama-3.3-70B-Instruct",
+    "vercel": "meta/llama-3.3-70b",
+    "novita": "meta-llama/llama-3.3-70b-instruct",
+    "akash": "meta-llama/Llama-3.3-70B-Instruct",
+    "nvidia": "meta/llama-3.3-70b-instruct",
+    "google": "gemini-2.5-flash",
+    "hyperbolic": "meta-llama/Llama-3.3-70B-Instruct",
+    "morpheus": "llama-3.3-70b",
+    "fireworks": "accounts/fireworks/models/llama-v3p3-70b-instruct",
+    "together": "meta-llama/Llama-3.3-70B-Instruct-Turbo",
     "sandbox": "sandbox/echo",
 }
 _NUMBERS: Final = count(1)

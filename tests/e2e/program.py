@@ -23,10 +23,42 @@ REPOSITORY: Final = Path(__file__).parents[2]
 START_S: Final = 30.0
 STOP_S: Final = 30.0
 _ADDRESS: Final = re.compile(r"http://[^\s,]+")
-OPENAI_KEY: Final = "sk-proj-e2eOpenAi0001"
-ANTHROPIC_KEY: Final = "sk-ant-api03-e2eAnthropic0001"
-SANDBOX_KEY: Final = "play-money-0001"
-KEYS: Final = {"openai": OPENAI_KEY, "anthropic": ANTHROPIC_KEY, "sandbox": SANDBOX_KEY}
+KEYS: Final[Mapping[str, Any]] = {
+    "openai": "sk-proj-e2eOpenAi0001",
+    "openai-responses": "sk-proj-e2eResponses0001",
+    "anthropic": "sk-ant-api03-e2eAnthropic0001",
+    "openrouter": "sk-or-v1-e2eOpenRouter0001",
+    "chutes": f"cpk_{'a' * 32}.{'b' * 32}.{'C' * 28}0001",
+    "aws": {
+        "accessKeyId": "AKIAE2EEXAMPLE000001",
+        "secretAccessKey": "e2eSecretAccessKey/0001",
+        "region": "us-east-1",
+    },
+    "azure": {
+        "endpoint": "https://e2e-resource.openai.azure.com",
+        "apiKey": "e2eAzure0001",
+        "deploymentName": "gpt-4o-mini",
+        "apiVersion": "2024-10-21-preview",
+    },
+    "azure-responses": {
+        "endpoint": "https://e2e-resource.openai.azure.com",
+        "apiKey": "e2eAzureResponses0001",
+        "apiVersion": "2025-04-01-preview",
+    },
+    "groq": "gsk_e2eGroq0001",
+    "sambanova": "e2eSambaNova0001",
+    "vercel": "vck_e2eVercel0001",
+    "novita": "sk_e2eNovita0001",
+    "akash": "sk-e2eAkash0001",
+    "nvidia": "nvapi-e2eNvidia0001",
+    "google": "AIzae2eGoogle0001",
+    "hyperbolic": "e2eHyperbolic0001",
+    "morpheus": "sk-AbCdEf.e2eMorpheus0001",
+    "fireworks": "fw_e2eFireworks0001",
+    "together": "tgp_v1_e2eTogether0001",
+    "sandbox": "play-money-0001",
+}
+"""A key for each provider; all end in 0001."""
 
 
 class Program:
@@ -54,6 +86,7 @@ class Program:
             **(settings or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._read: list[Json] = []
         self.account_id = ""
         self.api_keys: dict[str, str] = {}
         self.base_url = ""
@@ -155,28 +188,35 @@ class Program:
 
     def lines(self) -> list[Json]:
         """Every event, read past the program from its file; each proven by seq and hash."""
+        self._read.clear()
+        return self._lines()
+
+    def _lines(self) -> list[Json]:
+        """The same; what was proven by an earlier look is not read again."""
         connection = sqlite.connect(self.data / "events.sqlite", read_only=True)
         try:
             connection.execute("BEGIN")  # both answers are of one instant, while calls go on
             rows = connection.execute(
                 "SELECT l.position, l.hash, e.state FROM lines l"
-                " JOIN stored_events e ON e.rowid = l.position ORDER BY l.position"
+                " JOIN stored_events e ON e.rowid = l.position"
+                " WHERE l.position > ? ORDER BY l.position",
+                (len(self._read),),
             ).fetchall()
             (stored,) = connection.execute("SELECT count(*) FROM stored_events").fetchone()
         finally:
             connection.close()
-        assert len(rows) == stored
-        for number, (position, digest, line) in enumerate(rows, start=1):
-            assert position == number
+        for position, digest, line in rows:
+            found = json.loads(line)
+            assert position == found["seq"] == len(self._read) + 1
             assert hashlib.sha256(b"\0" + line).digest() == digest
-        found = [json.loads(line) for _, _, line in rows]
-        assert [each["seq"] for each in found] == list(range(1, len(found) + 1))
-        return found
+            self._read.append(found)
+        assert len(self._read) == stored
+        return list(self._read)
 
     def requests(self) -> dict[str, list[Json]]:
         """Public request id → its events, by version."""
         found: dict[str, list[Json]] = {}
-        for line in self.lines():
+        for line in self._lines():
             if line["topic"].startswith("request."):
                 identity = "req_" + line["originator_id"].replace("-", "")
                 found.setdefault(identity, []).append(line)

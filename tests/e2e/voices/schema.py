@@ -7,18 +7,9 @@ from __future__ import annotations
 
 import collections.abc
 import types
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    NotRequired,
-    Required,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
+
+import typing_extensions
 
 _MANY = (list, collections.abc.Iterable, collections.abc.Sequence)
 
@@ -28,11 +19,11 @@ def problems(shape: Any, value: Any, where: str = "body") -> list[str]:
     origin, arguments = get_origin(shape), get_args(shape)
     if shape is Any or shape is object:
         return []
-    if origin in (Required, NotRequired, Annotated):
+    if origin in (Required, NotRequired, Annotated, typing_extensions.Required):
         return problems(arguments[0], value, where)
     if origin in (Union, types.UnionType):
         return min((problems(each, value, where) for each in arguments), key=len)
-    if is_typeddict(shape):
+    if typing_extensions.is_typeddict(shape):
         return _of_object(shape, value, where)
     if origin is Literal:
         return [] if value in arguments else [f"{where}: {value!r} is none of {arguments}"]
@@ -52,7 +43,7 @@ def problems(shape: Any, value: Any, where: str = "body") -> list[str]:
 def _of_object(shape: Any, value: Any, where: str) -> list[str]:
     if not isinstance(value, dict):
         return [f"{where}: no object"]
-    hints = get_type_hints(shape, include_extras=True)
+    hints = typing_extensions.get_type_hints(shape, include_extras=True)
     found = [f"{where}.{name}: unknown field" for name in value if name not in hints]
     found += [f"{where}.{name}: missing" for name in shape.__required_keys__ if name not in value]
     for name, hint in hints.items():
