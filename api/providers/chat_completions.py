@@ -6,17 +6,19 @@ What a provider does differently is a field of `ChatOptions`, set in its row of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
 
-from api.providers.addressing import Addressing, bearer_at
-from api.providers.chat_usage import normalise_chat_usage
+from api.providers.chat_mend import Mender
+from api.providers.chat_options import ChatOptions
+from api.providers.chat_report import Report, objects
+from api.providers.chat_request import body_for
 from api.providers.chunk_mould import Mould
-from api.providers.failures import FailureRules, classify, classify_inside, unreadable
+from api.providers.failures import classify, classify_inside, unreadable
 from api.providers.lenient import loads
+from api.providers.messages_reply import created
 from api.providers.port import (
     ChatCall,
     Chunk,
@@ -30,37 +32,12 @@ from api.providers.port import (
 )
 from api.providers.sse import SseDecoder, SseEvent
 from api.providers.texts import chat_received_text
-from api.providers.usage import keep_raw, told_word
 from api.providers.verbatim import without
 
 NAME: Final = "openai.chat"
 _DONE: Final = b"[DONE]"
 _OWN: Final = "x_keytoll"
-_ADDRESS: Final = bearer_at("/chat/completions")
 _TOO_DEEP: Final = "The provider's answer is nested too deeply."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatOptions:
-    """How one provider's chat completions differ from OpenAI's."""
-
-    address: Addressing = _ADDRESS
-    """Where calls go, and what carries the key."""
-    ask_usage: bool = True
-    """Streams are asked for usage (`stream_options.include_usage`)."""
-    limit_field: str | None = None
-    """The one name of the token limit that is understood; None: either, as the client wrote it."""
-    drop: frozenset[str] = frozenset()
-    """Fields that the provider refuses and that do not change the answer."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    failures: FailureRules = field(default_factory=FailureRules)
-    excludes_reasoning: bool = False
-    """Completion tokens leave reasoning out, and the total too."""
-    trim: Callable[[RawObject, bytes], bytes | None] | None = None
-    """(chunk, its bytes) → what of it is for the client, None if nothing."""
-
-
-_TOKEN_LIMITS: Final = ("max_completion_tokens", "max_tokens")
 
 
 class ChatCompletions:
@@ -72,19 +49,9 @@ class ChatCompletions:
         self._options = options or ChatOptions()
 
     def request(self, call: ChatCall, key: ProviderKey, base_url: str) -> UpstreamRequest:
-        """The client's body as it is, but for the model and the ask for usage."""
+        """The client's body as the provider takes it. Raises UnsupportedParameter."""
         options = self._options
         address = options.address(key, base_url, call.model)
-        body = {name: value for name, value in call.body.items() if name not in options.drop}
-        body["model"] = address.model
-        if options.limit_field:
-            for name in _TOKEN_LIMITS:
-                if name in body:
-                    body[options.limit_field] = body.pop(name)
-        if call.stream and options.ask_usage:
-            asked = body.get("stream_options")
-            asked = asked if isinstance(asked, dict) else {}
-            body["stream_options"] = {**asked, "include_usage": True}
         return UpstreamRequest(
             url=address.url,
             headers={
@@ -93,7 +60,7 @@ class ChatCompletions:
                 "accept": "text/event-stream" if call.stream else "application/json",
                 **options.headers,
             },
-            body=orjson.dumps(body),
+            body=orjson.dumps(body_for(call, options, address.model)),
             context=address.context,
         )
 
@@ -101,68 +68,22 @@ class ChatCompletions:
         """A reader of one answer; a JSON body is read as such even when a stream was asked for."""
         is_json = headers.get("content-type", "").startswith("application/json")
         if call.stream and not is_json:
-            return _StreamReader(call, self._options)
-        return _BodyReader(call, self._options)
+            return _StreamReader(call, self._options, headers)
+        return _BodyReader(call, self._options, headers)
 
     def failure(self, status: int, headers: Headers, body: bytes) -> ProviderFailure:
         """What an answer with an error status means."""
         return classify(status, headers, body, self._options.failures)
 
 
-class _Report:
-    """What the objects of an answer have told so far; the last word counts, nothing is summed."""
-
-    def __init__(self, call: ChatCall, options: ChatOptions) -> None:
-        self._call = call
-        self._options = options
-        self._usage: RawObject | None = None
-        self._usage_from = b""
-        self._usage_final = False
-        self.finished: set[int] = set()
-        self.outcome = Outcome()
-
-    @property
-    def all_finished(self) -> bool:
-        return len(self.finished) >= self._call.choices
-
-    def see(self, found: RawObject, data: bytes) -> None:
-        """Note the top level of a completion or a chunk; its choices must be noted before."""
-        outcome = self.outcome
-        usage = found.get("usage")
-        if isinstance(usage, dict) and usage:
-            self._usage = usage
-            self._usage_from = data
-            # Some repeat a growing count on every chunk: only what comes at the end is final.
-            self._usage_final = self.all_finished or not found.get("choices")
-        outcome.model = told_word(found.get("model")) or outcome.model
-        outcome.upstream_id = told_word(found.get("id")) or outcome.upstream_id
-        tier = told_word(found.get("service_tier"))
-        if tier is not None:
-            outcome.context["service_tier"] = tier
-
-    def settle(self) -> None:
-        """Work out the usage from the last report."""
-        outcome = self.outcome
-        if self._usage is None:
-            return
-        found = normalise_chat_usage(
-            self._usage,
-            outcome.model or self._call.model,
-            excludes_reasoning=self._options.excludes_reasoning,
-        )
-        outcome.usage_raw = keep_raw(found, self._usage_from, self._usage, "usage")
-        outcome.usage, outcome.provenance = found.usage, found.provenance
-        outcome.anomalies = found.anomalies
-        outcome.complete_usage = found.final and (self._usage_final or outcome.ended)
-
-
 class _BodyReader:
     """Reads an answer that is one JSON object."""
 
-    def __init__(self, call: ChatCall, options: ChatOptions) -> None:
+    def __init__(self, call: ChatCall, options: ChatOptions, headers: Headers) -> None:
         self._parts: list[bytes] = []
         self._call = call
         self._options = options
+        self._headers = headers
 
     @property
     def done(self) -> bool:
@@ -176,7 +97,7 @@ class _BodyReader:
 
     def finish(self) -> Outcome:
         """The whole body, if that is what it is."""
-        report = _Report(self._call, self._options)
+        report = Report(self._call, self._options)
         outcome = report.outcome
         data = b"".join(self._parts)
         found = _loaded(data)
@@ -189,35 +110,37 @@ class _BodyReader:
             return outcome
         outcome.ended = True
         choices = found.get("choices")
-        for choice in _objects(choices):
-            report.finished.add(_index(choice))
-            outcome.generated = outcome.generated or _says_something(choice.get("message"))
-            outcome.finish_reason = outcome.finish_reason or _reason(choice)
+        report.see_choices(choices, whole=True)
         report.see(found, data)
         report.settle()
-        if found.get("error"):
-            outcome.failure = classify_inside(found, self._options.failures)
-        elif not isinstance(choices, list) or self._call.stream:
-            outcome.failure = unreadable("The provider's answer is not what was asked for.")
-        else:
-            answer = without(data, _OWN) if _OWN in found else data
-            if answer is None:
-                outcome.failure = unreadable(_TOO_DEEP)
+        outcome.failure = report.failure_in(found)
+        if outcome.failure is None:
+            if not isinstance(choices, list) or self._call.stream:
+                outcome.failure = unreadable("The provider's answer is not what was asked for.")
             else:
-                outcome.answer = answer
+                self._give(outcome, found, data)
         return outcome
 
     def received_text(self) -> str:
         """What the model said."""
         return chat_received_text([b"".join(self._parts)])
 
+    def _give(self, outcome: Outcome, found: RawObject, data: bytes) -> None:
+        answer = without(data, _OWN) if _OWN in found else data
+        if answer is None:
+            outcome.failure = unreadable(_TOO_DEEP)
+            return
+        found.pop(_OWN, None)
+        outcome.answer = _mender(self._call, self._options, self._headers).mended(found, answer)
+
 
 class _StreamReader:
-    """Reads a stream of chunks and passes each on as it was written."""
+    """Reads a stream of chunks and passes each on as it was written, if it can stay so."""
 
-    def __init__(self, call: ChatCall, options: ChatOptions) -> None:
+    def __init__(self, call: ChatCall, options: ChatOptions, headers: Headers) -> None:
         self._events = SseDecoder()
-        self._report = _Report(call, options)
+        self._report = Report(call, options)
+        self._mender = _mender(call, options, headers)
         self._options = options
         self._received: list[bytes] = []
         self._done = False
@@ -278,45 +201,39 @@ class _StreamReader:
             self._fail(unreadable("The provider's stream holds something that is not a chunk."))
             return None
         self._received.append(data)
-        choices = found.get("choices")
-        if choices:
-            self._see_choices(choices)
-        self._report.see(found, data)
-        if found.get("error") or name == b"error":
-            self._fail(classify_inside(found, self._options.failures))
-        if self._report.outcome.failure is not None:
+        report = self._report
+        report.see_choices(found.get("choices"), whole=False)
+        report.see(found, data)
+        failure = report.failure_in(found, named=name == b"error")
+        if failure is not None:
+            self._fail(failure)
+        if report.outcome.failure is not None:
             return None
-        return self._chunk(found, data, has_choices=bool(choices))
+        return self._chunk(found, data)
 
-    def _chunk(self, found: RawObject, data: bytes, *, has_choices: bool) -> Chunk | None:
+    def _chunk(self, found: RawObject, data: bytes) -> Chunk | None:
         self._finished = self._report.all_finished
-        if self._mould is None or not data.startswith(self._mould.head):
-            self._mould = Mould.of(found, data)
+        given = data
         if _OWN in found:
             kept = without(data, _OWN)
             if kept is None:
                 self._fail(unreadable(_TOO_DEEP))
                 return None
-            data = kept
-        trimmed = self._options.trim(found, data) if self._options.trim else data
-        if trimmed is None:
-            return None
-        data = trimmed
-        if b"\n" in data:
+            found, given = loads(kept), kept
+        if self._options.trim is not None:
+            kept = self._options.trim(found, given)
+            if kept is None:
+                return None
+            if kept is not given:
+                found, given = loads(kept), kept
+        given = self._mender.mended(found, given)
+        if given is data and (self._mould is None or not data.startswith(self._mould.head)):
+            self._mould = Mould.of(found, data)
+        if b"\n" in given:
             # Only white space between tokens can be a line feed in JSON; ours is one line.
-            data = data.replace(b"\n", b" ")
-        return Chunk(data, has_choices, self._finished)
-
-    def _see_choices(self, choices: Any) -> None:
-        report = self._report
-        outcome = report.outcome
-        for choice in _objects(choices):
-            if not outcome.generated:
-                outcome.generated = _says_something(choice.get("delta"))
-            reason = choice.get("finish_reason")
-            if reason:
-                report.finished.add(_index(choice))
-                outcome.finish_reason = _reason(choice) or outcome.finish_reason
+            given = given.replace(b"\n", b" ")
+        has_choices = next(objects(found.get("choices")), None) is not None
+        return Chunk(given, has_choices, self._finished)
 
     def _fail(self, failure: ProviderFailure) -> None:
         # The first failure is the cause; what follows are consequences.
@@ -325,40 +242,14 @@ class _StreamReader:
             self._report.outcome.failure = failure
 
 
+def _mender(call: ChatCall, options: ChatOptions, headers: Headers) -> Mender:
+    return Mender(
+        model=call.model, created=created(headers), whole=not call.stream, rules=options.usage
+    )
+
+
 def _loaded(data: bytes) -> Any:
     try:
         return loads(data)
     except ValueError:
         return None
-
-
-def _objects(found: Any) -> Iterator[RawObject]:
-    if isinstance(found, list):
-        for item in found:
-            if isinstance(item, dict):
-                yield item
-
-
-def _index(choice: RawObject) -> int:
-    index = choice.get("index")
-    return index if type(index) is int else 0
-
-
-def _reason(choice: RawObject) -> str | None:
-    reason = choice.get("finish_reason")
-    return reason[:40] if isinstance(reason, str) and reason else None
-
-
-_SAYING: Final = (
-    "content",
-    "refusal",
-    "reasoning_content",
-    "reasoning",
-    "tool_calls",
-    "function_call",
-    "audio",
-)
-
-
-def _says_something(message: Any) -> bool:
-    return isinstance(message, dict) and any(message.get(name) for name in _SAYING)

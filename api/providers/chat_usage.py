@@ -2,13 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from api.providers.usage import Normalised, fit, section
+from domain.events.base import JsonObject
+
+Cost = Callable[[Mapping[str, Any]], JsonObject | None]
+"""Usage object → {amount, meaning} as EVENTS.md has it; None if it tells no cost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRules:
+    """Where a provider tells what a call used, and what its words mean."""
+
+    recounts: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    """Top-level objects that the provider bills by instead of `usage`, the best first: of whole
+    answers, of streams."""
+    beside: str | None = None
+    """A top-level object that may hold another `usage`, and an `error`."""
+    breakdown: str | None = None
+    """A top-level object that says which models a call used, and how much of each."""
+    tools_run: str | None = None
+    """The member of a message that lists the tools that the provider ran itself."""
+    metadata: str | None = None
+    """The member of a message with what a gateway knows beyond OpenAI's protocol."""
+    excludes_reasoning: str | None = None
+    """Beginning of the models whose completion tokens, and the total too, leave reasoning out."""
+    cost: Cost | None = None
+    """The provider's own figure."""
+
+
+def normaliser(rules: UsageRules) -> Callable[..., Normalised]:
+    """(usage object, model=None) → its counts and cost, by one provider's rules."""
+
+    def normalise(raw: Mapping[str, Any], model: str | None = None) -> Normalised:
+        prefix = rules.excludes_reasoning
+        found = normalise_chat_usage(
+            raw, model, excludes_reasoning=prefix is not None and (model or "").startswith(prefix)
+        )
+        if rules.cost is not None:
+            found.provider_cost = rules.cost(raw)
+        return found
+
+    return normalise
+
 
 _HIDES_REASONING: Final = ("gemini", "gemma")
 """Models whose providers leave reasoning out of the completion count but not out of the total."""
+
+
+def in_openai_words(raw: dict[str, Any], model: str, rules: UsageRules) -> dict[str, Any]:
+    """The usage object with OpenAI's meaning of its members; `raw` itself if it has it already."""
+    found = normaliser(rules)(raw, model)
+    changes: dict[str, Any] = {}
+    if found.provenance.get("output_tokens") == "derived":
+        changes["completion_tokens"] = found.usage["output_tokens"]
+    details = section(raw, "prompt_tokens_details")
+    cached = found.usage.get("cached_input_tokens")
+    if cached is not None and details.get("cached_tokens") is None:
+        changes["prompt_tokens_details"] = {**details, "cached_tokens": cached}
+    if found.final and ("completion_tokens" in changes or raw.get("total_tokens") is None):
+        changes["total_tokens"] = found.usage["input_tokens"] + found.usage["output_tokens"]
+    return {**raw, **changes} if changes else raw
 
 
 def normalise_chat_usage(
@@ -29,6 +86,8 @@ def normalise_chat_usage(
     found.put("input_tokens", prompt)
     found.put("output_tokens", output, how)
     found.put("reasoning_tokens", reasoning)
+    tools = section(raw, "server_tool_use_details")
+    found.put("web_search_calls", found.count(tools, "web_search_requests"))
     if prompt is not None:
         _input_parts(found, section(raw, "prompt_tokens_details"), raw, prompt)
     if output is not None:
@@ -70,7 +129,7 @@ def _input_parts(
         # Some imitators put it beside the totals instead.
         cached = found.count(raw, "cached_tokens")
     found.put("cached_input_tokens", cached)
-    _cache_writes(found, details)
+    _cache_writes(found, details, raw)
     room = fit(found, prompt, "cached_input_tokens", anomaly="cached_exceeds_input")
     room = fit(
         found,
@@ -104,9 +163,11 @@ def _input_parts(
     )
 
 
-def _cache_writes(found: Normalised, details: Mapping[str, Any]) -> None:
+def _cache_writes(found: Normalised, details: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
     """Writes of a told lifetime have their own unit; the others stay of unknown kind."""
     written = found.count(details, "cache_write_tokens")
+    if written is None:
+        written = found.count(raw, "cache_creation_input_tokens")
     by_ttl = section(details, "cache_write_tokens_details")
     told = 0
     for name, unit in (

@@ -94,6 +94,8 @@ class Case:
             },
             "received": reader.received_text(),
         }
+        if outcome.provider_cost is not None:
+            found["provider_cost"] = outcome.provider_cost
         if outcome.failure is not None:
             found["failure"] = [outcome.failure.kind, outcome.failure.message]
         if self.call.stream:

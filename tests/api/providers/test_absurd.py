@@ -37,8 +37,10 @@ def nested(depth: int) -> str:
 
 
 def whole(**more: Any) -> str:
-    choice = {"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop"}
-    return json.dumps({"id": "c", "choices": [choice], "usage": USAGE, **more})
+    said = {"role": "assistant", "content": "Hi"}
+    choice = {"index": 0, "message": said, "finish_reason": "stop"}
+    head = {"id": "c", "object": "chat.completion", "created": 1, "model": "m"}
+    return json.dumps({**head, "choices": [choice], "usage": USAGE, **more})
 
 
 def with_deep(text: str, depth: int) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from api.providers.chat_completions import ChatCompletions, ChatOptions
+from api.providers.chat_completions import ChatCompletions
+from api.providers.chat_options import ChatOptions
 from api.providers.failures import FailureRules
 from api.providers.port import ChatCall, Chunk, Outcome
 from tests.instants import AT
@@ -67,10 +68,15 @@ def test_usage_is_asked_for_on_streams_only() -> None:
     assert "stream_options" not in sent(call())
     assert sent(call(stream=True))["stream_options"] == {"include_usage": True}
     options = {"include_usage": False, "include_obfuscation": False}
-    assert sent(call(stream=True, stream_options=options))["stream_options"] == {
+    asked = call(stream=True, stream_options=options)
+    assert sent(asked)["stream_options"] == {"include_usage": True}
+    assert sent(asked, obfuscation=True)["stream_options"] == {
         "include_usage": True,
         "include_obfuscation": False,
     }
+    assert "stream_options" not in sent(call(stream_options=options))
+    assert "stream_options" not in sent(asked, usage_may_be_declined=True)
+    assert "stream_options" in sent(call(stream=True), usage_may_be_declined=True)
     assert sent(call(stream=True, stream_options="x"))["stream_options"] == {"include_usage": True}
     assert "stream_options" not in sent(call(stream=True), ask_usage=False)
 
@@ -166,7 +172,11 @@ def test_an_error_with_status_200(body: str) -> None:
 
 
 def test_an_answer_is_given_as_it_was_written() -> None:
-    body = b' {"choices" : [{"message":{"content":"\\u00e9\\/"}}],\n "x": 1.10, "usage":null}\n'
+    body = (
+        b' {"id":"c","object":"chat.completion", "created":1,"model":"m",\n"choices" : [{"index":0,'
+        b'"message":{"role":"assistant","content":"\\u00e9\\/"},"finish_reason":"stop"}],\n "x":'
+        b' 1.10, "usage":null}\n'
+    )
     _, outcome = read(body, call())
     assert outcome.answer == body
     assert outcome.usage == {}
