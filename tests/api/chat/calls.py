@@ -142,6 +142,7 @@ class Calls:
         self.in_flight = InFlight(self.log, per_account_max=4, drains_max=2)
         self.remembered: list[tuple[str, Outcome]] = []
         self.forgetful: Exception | None = None
+        self.on_remember: Any = None
         for slug, key in (("openai", "sk-abcdefgh"), ("anthropic", "sk-ant-abcdefgh")):
             self.ledger.add_credential(
                 self.account_id,
@@ -181,6 +182,9 @@ class Calls:
         if self.forgetful is not None:
             raise self.forgetful
         self.remembered.append((credential.provider, outcome))
+        if self.on_remember is not None:
+            on_remember, self.on_remember = self.on_remember, None
+            await on_remember()
 
     async def call(
         self, client: Client | None = None, *, headers: dict[str, str] | None = None, **body: Any

@@ -127,7 +127,8 @@ def test_what_may_follow_a_refusal(
 
 def test_our_own_endings_are_final() -> None:
     for refusal in (cut_off("openai"), interrupted("shutdown"), bug_of_ours()):
-        assert not (refusal.again or refusal.elsewhere)
+        assert not (refusal.again)
+        assert not (refusal.elsewhere)
         assert refusal.shown.code in CODES
     for refusal in (cut_off("openai"), interrupted("disconnected")):
         assert refusal.shown.headers["x-should-retry"] == "false"
