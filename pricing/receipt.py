@@ -42,6 +42,8 @@ def receipt(
         "price_book": rated.price_book if rated else routed.price_book,
         "sandbox": routed.sandbox,
     }
+    if routed.attempt_of is not None:
+        result["attempt_of"] = routed.attempt_of
     if isinstance(used_or_failed, RequestFailed):
         result.update(_failed(used_or_failed))
     elif rated is not None:
