@@ -216,6 +216,11 @@ class PriceBook:
             return rows[-1].canonical
         return self._entries.key(model) if self._entries.key else None
 
+    def providers(self) -> tuple[str, ...]:
+        """Every provider that has rows, ascending."""
+        found = {p for (p, _), rows in self._entries.rows.items() if rows[0][0] <= self.rows}
+        return tuple(sorted(found))
+
     def models(self, provider: str) -> tuple[str, ...]:
         """Every id that has rows at the provider, ascending."""
         owner = price_provider(provider)
