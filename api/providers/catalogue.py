@@ -9,11 +9,16 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from api.providers import keys
+from api.providers import chat_rows, keys
 from api.providers.azure import chat_address, list_models, responses_address, without_filter
 from api.providers.chat_completions import NAME as CHAT
-from api.providers.chat_completions import ChatCompletions, ChatOptions
+from api.providers.chat_completions import ChatCompletions
+from api.providers.chat_options import ChatOptions
 from api.providers.chat_usage import normalise_chat_usage
+from api.providers.converse import NAME as CONVERSE
+from api.providers.converse import Converse
+from api.providers.converse_check import check_key
+from api.providers.converse_usage import normalise_converse_usage
 from api.providers.gemini import NAME as GEMINI
 from api.providers.gemini import Gemini
 from api.providers.gemini import check as check_gemini_key
@@ -84,6 +89,7 @@ def key_warning(provider: Provider, fields: ProviderKey) -> str | None:
 NORMALISERS: Final[Mapping[str, Callable[..., Normalised]]] = {
     CHAT: normalise_chat_usage,
     MESSAGES: normalise_messages_usage,
+    CONVERSE: normalise_converse_usage,
     GEMINI: normalise_gemini_usage,
     RESPONSES: normalise_responses_usage,
 }
@@ -94,7 +100,7 @@ _ROWS: Final = (
     Provider(
         slug="openai",
         name="OpenAI",
-        dialect=ChatCompletions(),
+        dialect=ChatCompletions(chat_rows.OPENAI),
         base_url="https://api.openai.com/v1",
         hosts=("api.openai.com",),
         key=KeyFormat(prefixes=("sk-",)),
@@ -133,7 +139,7 @@ _ROWS: Final = (
     Provider(
         slug="openrouter",
         name="OpenRouter",
-        dialect=ChatCompletions(),
+        dialect=ChatCompletions(chat_rows.OPENROUTER),
         base_url="https://openrouter.ai/api/v1",
         hosts=("openrouter.ai",),
         key=KeyFormat(prefixes=("sk-or-",)),
@@ -142,7 +148,7 @@ _ROWS: Final = (
     Provider(
         slug="chutes",
         name="Chutes",
-        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
+        dialect=ChatCompletions(chat_rows.CHUTES),
         base_url="https://llm.chutes.ai/v1",
         hosts=("llm.chutes.ai", "api.chutes.ai"),
         key=KeyFormat(prefixes=("cpk_",)),
@@ -151,9 +157,11 @@ _ROWS: Final = (
     Provider(
         slug="aws",
         name="AWS Bedrock",
+        dialect=Converse(),
         hosts=keys.aws_hosts(),
         key=KeyFormat(plain=False, fields=keys.aws_fields, suffix_of=("accessKeyId", "apiKey")),
         on_disconnect="drain",
+        validation=check_key,
     ),
     Provider(
         slug="azure",
@@ -184,7 +192,7 @@ _ROWS: Final = (
     Provider(
         slug="groq",
         name="Groq",
-        dialect=ChatCompletions(ChatOptions(limit_field="max_completion_tokens")),
+        dialect=ChatCompletions(chat_rows.GROQ),
         validation=get("/models"),
         base_url="https://api.groq.com/openai/v1",
         hosts=("api.groq.com",),
@@ -194,7 +202,7 @@ _ROWS: Final = (
     Provider(
         slug="sambanova",
         name="SambaNova",
-        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
+        dialect=ChatCompletions(chat_rows.SAMBANOVA),
         base_url="https://api.sambanova.ai/v1",
         hosts=("api.sambanova.ai",),
         on_disconnect="drain",
@@ -203,7 +211,7 @@ _ROWS: Final = (
     Provider(
         slug="vercel",
         name="Vercel AI Gateway",
-        dialect=ChatCompletions(),
+        dialect=ChatCompletions(chat_rows.VERCEL),
         base_url="https://ai-gateway.vercel.sh/v1",
         hosts=("ai-gateway.vercel.sh",),
         key=KeyFormat(prefixes=("vck_", "eyJ")),
@@ -212,7 +220,7 @@ _ROWS: Final = (
     Provider(
         slug="novita",
         name="Novita",
-        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
+        dialect=ChatCompletions(chat_rows.NOVITA),
         base_url="https://api.novita.ai/openai/v1",
         hosts=("api.novita.ai",),
         key=KeyFormat(prefixes=("sk_", "nvta_")),
@@ -221,7 +229,7 @@ _ROWS: Final = (
     Provider(
         slug="akash",
         name="AkashML",
-        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
+        dialect=ChatCompletions(chat_rows.AKASH),
         base_url="https://api.akashml.com/v1",
         hosts=("api.akashml.com", "chatapi.akash.network"),
         validation=impossible_model(),
@@ -229,7 +237,7 @@ _ROWS: Final = (
     Provider(
         slug="nvidia",
         name="NVIDIA",
-        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
+        dialect=ChatCompletions(chat_rows.NVIDIA),
         base_url="https://integrate.api.nvidia.com/v1",
         hosts=("integrate.api.nvidia.com",),
         key=KeyFormat(prefixes=("nvapi-",)),
@@ -238,7 +246,7 @@ _ROWS: Final = (
     Provider(
         slug="hyperbolic",
         name="Hyperbolic",
-        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
+        dialect=ChatCompletions(chat_rows.HYPERBOLIC),
         base_url="https://api.hyperbolic.xyz/v1",
         hosts=("api.hyperbolic.xyz",),
         validation=impossible_model(),
@@ -247,7 +255,7 @@ _ROWS: Final = (
     Provider(
         slug="morpheus",
         name="Morpheus",
-        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
+        dialect=ChatCompletions(chat_rows.MORPHEUS),
         base_url="https://api.mor.org/api/v1",
         hosts=("api.mor.org",),
         key=KeyFormat(prefixes=("sk-",)),
@@ -256,7 +264,7 @@ _ROWS: Final = (
     Provider(
         slug="fireworks",
         name="Fireworks",
-        dialect=ChatCompletions(),
+        dialect=ChatCompletions(chat_rows.FIREWORKS),
         base_url="https://api.fireworks.ai/inference/v1",
         hosts=("api.fireworks.ai",),
         key=KeyFormat(prefixes=("fw_",)),
@@ -265,7 +273,7 @@ _ROWS: Final = (
     Provider(
         slug="together",
         name="Together",
-        dialect=ChatCompletions(ChatOptions(limit_field="max_tokens")),
+        dialect=ChatCompletions(chat_rows.TOGETHER),
         base_url="https://api.together.ai/v1",
         hosts=("api.together.ai", "api.together.xyz"),
         key=KeyFormat(prefixes=("tgp_v1_",)),

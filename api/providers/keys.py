@@ -165,10 +165,15 @@ AWS_REGIONS: Final = frozenset(
 )
 
 
+def aws_host(service: str, region: str) -> str:
+    """The host of a service of Amazon's in a region."""
+    return f"{service}.{region}.{_aws_suffix(region)}"
+
+
 def aws_hosts() -> tuple[str, ...]:
     """The hosts of Bedrock and of its key check, one of each per region."""
     return tuple(
-        f"{service}.{region}.{_aws_suffix(region)}"
+        aws_host(service, region)
         for region in sorted(AWS_REGIONS)
         for service in ("bedrock-runtime", "bedrock", "sts")
     )

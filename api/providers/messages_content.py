@@ -125,7 +125,7 @@ def _image(given: Any, param: str) -> RawObject:
     if isinstance(url, str) and url.startswith(("https://", "http://")):
         # Anthropic fetches it; keytoll never does.
         return {"type": "url", "url": url}
-    found = _base64(url)
+    found = data_url(url)
     if found is None or found[0] not in _IMAGES:
         raise UnsupportedParameter(
             "an image must be a URL, or a data URL of a JPEG, PNG, GIF or WebP", param=param
@@ -148,7 +148,7 @@ def _document_source(given: Mapping[str, Any], param: str) -> RawObject:
     data = given.get("file_data")
     if isinstance(data, str) and data.startswith(("https://", "http://")):
         return {"type": "url", "url": data}
-    found = _base64(data)
+    found = data_url(data)
     if found is None and isinstance(data, str) and not data.startswith("data:"):
         # OpenAI also takes the bare base64 of a PDF.
         found = ("application/pdf", data)
@@ -169,7 +169,7 @@ def _plain_text(found: tuple[str, str] | None) -> str | None:
         return None
 
 
-def _base64(url: Any) -> tuple[str, str] | None:
+def data_url(url: Any) -> tuple[str, str] | None:
     """(media type, data) of a base64 data URL."""
     found = _DATA_URL.match(url) if isinstance(url, str) else None
     if found is None or not found.group(2) or not isinstance(url, str):

@@ -24,7 +24,7 @@ _BUDGETS: Final = {
     "max": 16384,
 }
 _USER_ID_CHARS_MAX: Final = 256
-_JSON_ONLY: Final = "Answer with one JSON object and nothing else."
+JSON_ONLY: Final = "Answer with one JSON object and nothing else."
 
 _TRANSLATED: Final = frozenset(
     {
@@ -140,13 +140,14 @@ def _thinking(
         level = "low" if effort == "minimal" else effort
         body["output_config"] = {"effort": level}
     elif not open_turn_without_thoughts(turns):
-        body["thinking"] = {"type": "enabled", "budget_tokens": _budget(body, effort)}
+        budget = thinking_budget(effort, body["max_tokens"])
+        body["thinking"] = {"type": "enabled", "budget_tokens": budget}
     # Else: a model with a budget refuses to think on when the client dropped the thoughts that
     # led to the tool call; this one answer is given without.
 
 
-def _budget(body: RawObject, effort: str) -> int:
-    limit = body["max_tokens"]
+def thinking_budget(effort: str, limit: Any) -> int:
+    """Tokens to think with, within the limit of all output. Raises UnsupportedParameter."""
     budget = _BUDGETS[effort]
     if type(limit) is int and limit <= budget:
         budget = limit - 1
@@ -235,7 +236,7 @@ def _response_format(
     if wanted is None or wanted == {"type": "text"}:
         return
     if isinstance(wanted, Mapping) and wanted.get("type") == "json_object":
-        system.append({"type": "text", "text": _JSON_ONLY})
+        system.append({"type": "text", "text": JSON_ONLY})
         return
     schema = _schema(asked)
     if not isinstance(schema, Mapping):

@@ -29,6 +29,7 @@ from pydantic import TypeAdapter
 from api.providers.catalogue import PROVIDERS
 from api.providers.port import ChatCall, Chunk, Dialect, Headers, Outcome, Reader, UpstreamRequest
 from domain.usage import check_usage
+from tests.api.providers.bedrock import complaints
 from tests.instants import AT
 
 FOLDER = Path(__file__).parent.parent / "golden" / "dialects"
@@ -40,7 +41,9 @@ KEYS: dict[str, dict[str, str]] = {
     "azure-responses": {**KEY, "apiVersion": "v1"},
 }
 """Slug → the fields of a credential that has more of them than a key."""
-END = re.compile(rb'_reason":"|"finishReason"|"type":"response\.(?:completed|incomplete|failed)"')
+END = re.compile(
+    rb'_reason":"|"(?:finish|stop)Reason"|"type":"response\.(?:completed|incomplete|failed)"'
+)
 """Where an answer says why it ends."""
 CALLABLE = [row.slug for row in PROVIDERS.values() if row.callable]
 
@@ -240,6 +243,13 @@ def test_requests_to_anthropic_have_its_types(folder: Path) -> None:
         content = turn["content"]
         assert isinstance(content, str) or list(content)
     list(read.get("tools", ()))
+
+
+@pytest.mark.parametrize("folder", [path for path in CASES if path.parent.name == "aws"])
+def test_requests_to_bedrock_fit_its_service_model(folder: Path) -> None:
+    case = Case(folder)
+    body = case.found([])["request"]
+    assert not complaints(body, case.call.model, stream=case.call.stream)
 
 
 @settings(max_examples=150, deadline=None)
