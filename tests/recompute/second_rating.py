@@ -100,14 +100,17 @@ class Book:
         """The first name that has a row in force: of the exact id, else of its canonical name."""
         owner = PRICED_AS.get(provider, provider)
         for name in names:
-            rows = [row for row in self.by_model.get((owner, name), ()) if live(row, at)]
-            if not rows and (owner, name) in self.names:
-                same = self.by_name.get(self.names[owner, name], ())
+            own = self.by_model.get((owner, name), [])
+            rows = [row for row in own if live(row, at)]
+            called = self.names.get((owner, name)) or (own[-1]["canonical"] if own else None)
+            if not rows and called is not None:
+                same = self.by_name.get(called, ())
                 rows = [row for row in same if row["provider"] == owner and live(row, at)]
                 # Of several ids the paid ones stand for the name, of these the shortest.
-                rows = [row for row in rows if not row["free"]] or rows
-                ids = sorted({row["model"] for row in rows}, key=lambda each: (len(each), each))
-                rows = [row for row in rows if row["model"] == ids[0]]
+                ids = {row["model"] for row in rows if not row["free"]}
+                ids = ids or {row["model"] for row in rows}
+                first = min(ids, key=lambda each: (len(each), each), default=None)
+                rows = [row for row in rows if row["model"] == first]
             if rows:
                 return name, rows
         return names[0], []
