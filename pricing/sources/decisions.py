@@ -1,18 +1,74 @@
-"""What a person decided where the sources contradict each other, and why."""
+"""What a person decided where the sources contradict each other: `decisions.toml`, read."""
 
 from __future__ import annotations
 
-from typing import Final
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final
 
-TIERS_OF_THE_PAST: Final = {
-    # genai-prices keeps the long-context tier for calls of the past (its own comment): Anthropic
-    # ended the 1M beta of this model on 2026-04-30, and longer prompts are refused since.
-    ("anthropic", "claude-sonnet-4.5"): "genai-prices",
-}
-"""Provider and canonical name → the source whose long-context tiers are not taken over."""
+from pricing.sources.offer import Offer
 
-OMITTED_WHERE_CONTRADICTED: Final = frozenset(
-    {"web_search_per_call", "input_audio", "output_audio", "cached_input_audio"}
-)
-"""Prices without which the rest of a row still stands: their units are then unrated. Every other
-contradiction leaves the whole service class out, or the model when it is in the standard one."""
+FILE: Final = Path(__file__).with_name("decisions.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One ruling. The first that fits a contradiction settles it."""
+
+    provider: str
+    reason: str
+    models: tuple[str, ...] = ("*",)
+    """Patterns of ids, as in file names."""
+    prices: tuple[str, ...] = ("*",)
+    """Patterns of what is contradicted: price names, or `tiers`."""
+    choose: tuple[str, ...] = ()
+    """Sources by name, the best first."""
+    newest: bool = False
+    """Prices move here: each source tells what it saw on its day, and the last day counts."""
+    omit: bool = False
+    """Leave the contradicted prices out; the rest of the row stands."""
+    flatten: str = ""
+    """The source whose tiers by length of the input are not taken over, contradicted or not."""
+
+    def fits(self, provider: str, model: str) -> bool:
+        """Whether it is about this model."""
+        return fnmatchcase(provider, self.provider) and any(
+            fnmatchcase(model, pattern) for pattern in self.models
+        )
+
+    def settles(self, contradicted: Iterable[str]) -> bool:
+        """Whether it is about all of these prices."""
+        return all(any(fnmatchcase(name, each) for each in self.prices) for name in contradicted)
+
+    def best(self, tellers: list[Offer]) -> Offer | None:
+        """The offer that it chooses, if one of its sources is among them."""
+        for name in self.choose:
+            for offer in tellers:
+                if offer.source.partition(" ")[0] == name:
+                    return offer
+        return None
+
+
+class Decisions:
+    """All rulings, in the order of the file."""
+
+    def __init__(self, decisions: Iterable[Decision]) -> None:
+        self._all: Final = tuple(decisions)
+
+    def about(self, provider: str, model: str) -> list[Decision]:
+        """The rulings about a model, the first that counts first."""
+        return [each for each in self._all if each.fits(provider, model)]
+
+
+def read_decisions(path: Path = FILE) -> Decisions:
+    """The reviewed file. Raises TypeError for a field that no ruling has."""
+    tables: list[dict[str, Any]] = tomllib.loads(path.read_text("utf-8"))["decision"]
+    return Decisions(_decision(**table) for table in tables)
+
+
+def _decision(**table: Any) -> Decision:
+    lists = {name: tuple(value) for name, value in table.items() if isinstance(value, list)}
+    return Decision(**{**table, **lists})

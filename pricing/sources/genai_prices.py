@@ -1,7 +1,9 @@
-"""Reads genai-prices' data from a folder that holds its package; it is not a dependency.
+"""Reads genai-prices' data from its wheel, or from a folder that holds the package.
 
 Its dates are whole days in UTC. Dates on service classes only say since when it has modelled
 them, so they are not taken over; a variant states only what differs from the standard terms.
+Hours of the day hold for the newest terms only: its own calculation forgets to combine the two.
+Its fallbacks to other hosts' prices and its process-wide table are never used.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from pricing.sources.offer import STANDARD, Offer, Terms
+from pricing.sources.hosts import HOSTS, is_chat
+from pricing.sources.offer import STANDARD, Class, Offer, Terms, klass, quantised
 
-SOURCE: Final = "genai-prices 0.2.3"
 _NAMES: Final = {
     "input_mtok": "input",
     "output_mtok": "output",
@@ -29,45 +31,80 @@ _NAMES: Final = {
     "output_audio_mtok": "output_audio",
     "input_image_mtok": "input_image",
     "output_image_mtok": "output_image",
+    "output_reasoning_mtok": "reasoning",
 }
 _THOUSAND: Final = Decimal(1000)
-_VARIANTS: Final = {
-    ("processing", "batch"): "batch",
-    ("service_tier", "flex"): "flex",
-    ("service_tier", "priority"): "priority",
-    ("service_tier", "fast"): "fast_tier",
-    ("speed", "fast"): "fast_speed",
+_VARIANTS: Final[dict[tuple[str, str], Class]] = {
+    ("processing", "batch"): klass(batch=True),
+    ("service_tier", "flex"): klass(service_tier="flex"),
+    ("service_tier", "priority"): klass(service_tier="priority"),
+    ("service_tier", "fast"): klass(service_tier="fast"),
+    ("speed", "fast"): klass(speed="fast"),
 }
-_NOT_SOLD: Final = re.compile(r"gpt-oss|[:]|ft-")
-"""Entries that are no ids of the provider itself (PRICES.md 1): open weights and variants as sold
-by OpenRouter, and prefixes of fine-tuned models, which a row cannot hold."""
+_FREE: Final = re.compile(r":free$")
+_SNAPSHOT: Final = frozenset({"openrouter"})
+"""Hosts whose long gone ids it keeps: only a dated price says that the id was there."""
 FAULTY_PASTS: Final = frozenset({("openai", "o3")})
 """Past prices that are wrong: o3's before 2025-06-10 bears the later cached rate."""
 
 
 class GenaiPrices:
-    """The data of one installed copy."""
+    """The data of one copy."""
 
-    def __init__(self, folder: Path) -> None:
-        sys.path.insert(0, str(folder))
-        try:
-            providers = importlib.import_module("genai_prices.data").providers
-        finally:
-            sys.path.remove(str(folder))
-        self._providers: Mapping[str, Any] = {provider.id: provider for provider in providers}
+    def __init__(self, path: Path, label: str, as_of: str) -> None:
+        self.label: Final = label
+        self._as_of: Final = as_of
+        self._hosts: Final[Mapping[str, Any]] = {host.id: host for host in _data(path)}
+
+    def offers(self) -> Iterator[Offer]:
+        """Every chat model of our providers that it lists."""
+        for provider, host in HOSTS.items():
+            theirs = self._hosts.get(host.genai_prices or "")
+            for found in theirs.models if theirs else ():
+                spellings = {found.id, *_spellings(found.match)}
+                whole = next((s for s in spellings if host.path and host.path in s), found.id)
+                if is_chat(provider, whole):
+                    also = tuple(sorted(spellings - {whole}))
+                    yield self._offer(provider, whole, found, also)
 
     def find(self, provider: str, model: str) -> Offer | None:
         """What it says about an id, by its own matching."""
-        found = self._providers[provider].find_model(model)
-        if found is None or _NOT_SOLD.search(found.id):
+        host = self._hosts.get(HOSTS[provider].genai_prices or "")
+        found = host.find_model(model.lower()) if host else None
+        if found is None or not is_chat(provider, found.id):
             return None
-        return _offer(provider, model, found)
+        return self._offer(provider, model, found, ())
 
-    def models(self, provider: str) -> Iterator[tuple[str, list[str]]]:
-        """Each id with the exact spellings that it stands for."""
-        for model in self._providers[provider].models:
-            if not _NOT_SOLD.search(model.id):
-                yield model.id, sorted(set(_spellings(model.match)) - {model.id})
+    def _offer(self, provider: str, model: str, found: Any, also: tuple[str, ...]) -> Offer:
+        offer = Offer(provider, model, self.label, also=also)
+        dated = _dated(found.prices)
+        come = [each for each in dated if (each[0] or "") <= self._as_of]
+        offer.since, now = come[-1]
+        offer.announced = [(day, terms) for day, terms in dated[len(come) :] if day]
+        offer.terms[STANDARD] = now
+        if not now.prices and _FREE.search(model):
+            now.prices.update({"input": Decimal(0), "output": Decimal(0)})
+        offer.as_of = offer.since if provider in _SNAPSHOT else self._as_of
+        if (provider, found.id) not in FAULTY_PASTS:
+            for (start, terms), (end, _) in itertools.pairwise(come):
+                offer.before.append((start, end or "", terms))
+        for variant in found.price_variants or ():
+            (condition,) = variant.when.items()
+            if condition in _VARIANTS:
+                offer.terms[_VARIANTS[condition]] = _terms(variant.prices)
+        return offer
+
+
+def _data(path: Path) -> list[Any]:
+    """Its table. A wheel of pure Python is imported as it is; nothing stays behind."""
+    sys.path.insert(0, str(path))
+    try:
+        providers: list[Any] = importlib.import_module("genai_prices.data").providers
+    finally:
+        sys.path.remove(str(path))
+        for name in [name for name in sys.modules if name.partition(".")[0] == "genai_prices"]:
+            del sys.modules[name]
+    return providers
 
 
 def _spellings(match: Any) -> Iterator[str]:
@@ -77,45 +114,32 @@ def _spellings(match: Any) -> Iterator[str]:
             yield equal
 
 
-def _offer(provider: str, model: str, found: Any) -> Offer:
-    offer = Offer(provider, model, SOURCE)
-    dated = _dated(found.prices)
-    offer.since, now = dated[-1]
-    offer.terms[STANDARD] = now
-    if (provider, found.id) not in FAULTY_PASTS:
-        for (start, terms), (end, _) in itertools.pairwise(dated):
-            offer.before.append((start, end or "", terms))
-    for variant in found.price_variants or ():
-        (condition,) = variant.when.items()
-        name = _VARIANTS.get(condition)
-        if name is not None:
-            offer.terms[name] = _terms(variant.prices)
-    return offer
-
-
 def _dated(prices: Any) -> list[tuple[str | None, Terms]]:
     if not isinstance(prices, list):
         return [(None, _terms(prices))]
-    result = []
+    result: list[tuple[str | None, Terms]] = []
     for each in prices:
-        start = getattr(each.constraint, "start_date", None)
-        if each.constraint is not None and start is None:
-            raise ValueError(f"a constraint of another kind: {each.constraint}")
-        result.append((start.isoformat() if start else None, _terms(each.prices)))
+        day = getattr(each.constraint, "start_date", None)
+        if each.constraint is None or day is not None:
+            result.append((day.isoformat() if day else None, _terms(each.prices)))
+        else:
+            hours = f"{each.constraint.start_time:%H:%M}-{each.constraint.end_time:%H:%M}"
+            every_day = (1, 2, 3, 4, 5, 6, 7)
+            result[-1][1].windows.append((every_day, (hours,), _terms(each.prices).prices))
     return result
 
 
 def _terms(prices: Any) -> Terms:
     terms = Terms()
     for theirs, ours in _NAMES.items():
-        value = getattr(prices, theirs, None)
+        value = vars(prices).get(theirs)
         if isinstance(value, Decimal):
-            terms.prices[ours] = value
+            terms.prices[ours] = quantised(value)
         elif value is not None:
-            terms.prices[ours] = value.base
+            terms.prices[ours] = quantised(value.base)
             for tier in value.tiers:
-                terms.tiers.setdefault(tier.start, {})[ours] = tier.price
-    searches = getattr(prices, "web_searches_kcount", None)
-    if searches is not None:
+                terms.tiers.setdefault(tier.start, {})[ours] = quantised(tier.price)
+    searches = vars(prices).get("web_searches_kcount")
+    if isinstance(searches, Decimal):
         terms.prices["web_search_per_call"] = searches / _THOUSAND
     return terms

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from domain.money import text_of
+from domain.money import PRICE_PLACES, text_of
 from pricing.load import shipped_book, shipped_lines
 from pricing.row import STANDARD, Row, row_of
 from tests.pricing.build import NOON, rated
@@ -33,9 +33,7 @@ def test_every_row_can_be_read_and_has_its_own_id() -> None:
         assert "output" in row.prices
 
 
-def test_every_row_was_seen_and_every_model_has_a_name() -> None:
-    seen = {entry["seen"]["row"] for entry in ENTRIES if "seen" in entry}
-    assert seen == set(ROWS)
+def test_every_model_has_a_name() -> None:
     for entry in ENTRIES:
         if "row" in entry:
             row = entry["row"]
@@ -132,7 +130,9 @@ def test_no_price_has_float_noise() -> None:
     for data in ROWS.values():
         groups = [data["prices"], *data.get("tiers", ())]
         texts = [text for group in groups for text in group.values() if isinstance(text, str)]
-        assert all(len(text.partition(".")[2]) <= 6 for text in texts), data["id"]
+        # Twelfths of a dollar recur; what a float leaves ends a run of noughts or nines.
+        assert not [text for text in texts if re.search(r"\.\d*?(00000|99999)", text)], data["id"]
+        assert all(len(text.partition(".")[2]) <= PRICE_PLACES for text in texts), data["id"]
 
 
 def test_sandbox_models() -> None:

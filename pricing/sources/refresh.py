@@ -1,0 +1,158 @@
+"""From the sources' files to the lines that the price book lacks.
+
+    editions = [edition_of("litellm=wheels/litellm-1.109.1-….whl@2026-11-11"), …]
+    proposal = propose(editions, at="2026-11-23", lines=shipped_lines())
+    proposal.conflicts      # what nobody has decided: left out; write a ruling into decisions.toml
+    proposal.settled        # contradictions that a ruling or a majority settled
+    proposal.appended       # provider → new lines, numbered on
+    append(proposal)        # writes them behind the files; nothing that stands there is touched
+
+Nothing here needs a network or a clock. The same files proposed twice append nothing the second
+time. `@` names the day on which the source was up to date: what is not seen for 45 days is no
+reference for a free model, so the day must be true.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from domain.clock import instant_text, parse_instant
+from domain.errors import BadValue
+from pricing.load import DATA, shipped_names
+from pricing.names import Names
+from pricing.sources.decisions import Decisions, read_decisions
+from pricing.sources.genai_prices import GenaiPrices
+from pricing.sources.hand_kept import HandKept
+from pricing.sources.hosts import HOSTS
+from pricing.sources.litellm import LiteLlm
+from pricing.sources.merge import merged
+from pricing.sources.models_dev import ModelsDev
+from pricing.sources.morpheus import Morpheus
+from pricing.sources.offer import Offer, Source
+from pricing.sources.pi_ai import PiAi
+from pricing.sources.standing import Standing
+
+READERS: Final[Mapping[str, Callable[[Path, str, str], Source]]] = {
+    "genai-prices": GenaiPrices,
+    "litellm": LiteLlm,
+    "models.dev": ModelsDev,
+    "pi-ai": PiAi,
+    "morpheus": Morpheus,
+}
+"""Every source by name; the file that each reads is named in its module."""
+SNAPSHOTS: Final = Path(__file__).with_name("snapshots.txt")
+_EDITION: Final = re.compile(r"(?P<name>[a-z.-]+)=(?P<path>.+)@(?P<day>\d{4}-\d\d-\d\d)")
+_ECHO: Final = re.compile(r"-v1:0$")
+"""How genai-prices names a Bedrock model that it knows by a pattern; real ids bear it or not."""
+_VERSION: Final = re.compile(r"-(\d+(?:\.\d+)+)(?=[-.])")
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """One file of one source, and the day on which it was up to date."""
+
+    name: str
+    path: Path
+    as_of: str
+
+    @property
+    def label(self) -> str:
+        """Name and version; the day where the file name bears no version."""
+        version = _VERSION.search(self.path.name)
+        return f"{self.name} {version[1] if version else self.as_of}"
+
+    def read(self) -> Source:
+        """The source itself. Raises OSError, ValueError, KeyError for a file of another kind."""
+        return READERS[self.name](self.path, self.label, self.as_of)
+
+
+def edition_of(text: str) -> Edition:
+    """Read `name=path@day`. Raises BadValue."""
+    match = _EDITION.fullmatch(text)
+    if match is None or match["name"] not in READERS:
+        names = ", ".join(sorted(READERS))
+        raise BadValue(f"a source is name=path@YYYY-MM-DD, with one of {names}", param="source")
+    return Edition(match["name"], Path(match["path"]), match["day"])
+
+
+@dataclass(slots=True)
+class Proposal:
+    """What a refresh would append, and what it leaves to a person."""
+
+    conflicts: list[str] = field(default_factory=list)
+    settled: list[str] = field(default_factory=list)
+    appended: dict[str, list[bytes]] = field(default_factory=dict)
+
+
+def propose(
+    editions: Iterable[Edition],
+    *,
+    at: str,
+    lines: Sequence[bytes],
+    decisions: Decisions | None = None,
+    names: Names | None = None,
+) -> Proposal:
+    """What the sources know and the book of these lines does not. Reads the editions' files."""
+    sources: list[Source] = [*(edition.read() for edition in editions), HandKept()]
+    naming = _Naming(names or shipped_names(), sources)
+    standing = Standing(lines, instant_text(parse_instant(at)))
+    result = Proposal(appended=standing.appended)
+    rulings = decisions or read_decisions()
+    for provider, models in sorted(_models(sources).items()):
+        for model in sorted(models, key=lambda m: (naming.of(provider, m), -len(m), m)):
+            offers = [offer for source in sources if (offer := source.find(provider, model))]
+            found = merged(offers, rulings)
+            result.conflicts += found.conflicts
+            result.settled += found.settled
+            if found.rows:
+                canonical = naming.of(provider, model)
+                standing.take(found, canonical, _deprecated(offers))
+                for spelling in sorted({also for offer in offers for also in offer.also} - models):
+                    standing.name(provider, spelling, canonical)
+    return result
+
+
+def append(proposal: Proposal, folder: Path = DATA) -> None:
+    """Write the new lines behind the files. Nothing that stands in a file is touched."""
+    for provider, lines in proposal.appended.items():
+        with (folder / f"{provider}.jsonl").open("ab") as file:
+            file.writelines(line + b"\n" for line in lines)
+
+
+def _models(sources: Iterable[Source]) -> dict[str, set[str]]:
+    """Every chat model by provider: what any source lists, and the ids that we name ourselves."""
+    others = {pair for source in sources for pair in getattr(source, "other", ())}
+    models: dict[str, set[str]] = {provider: set() for provider in HOSTS}
+    for source in sources:
+        for offer in source.offers():
+            if (offer.provider, offer.model) not in others:
+                models[offer.provider].add(offer.model)
+    for line in SNAPSHOTS.read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            provider, model = line.split()
+            models[provider].add(model)
+    for listed in models.values():
+        listed -= {m for m in listed if _ECHO.sub("", m) in listed - {m}}
+    return models
+
+
+def _deprecated(offers: Iterable[Offer]) -> str | None:
+    return min((offer.deprecated for offer in offers if offer.deprecated), default=None)
+
+
+class _Naming:
+    """Canonical names: what models.dev calls an id, through the rules; else the rules alone."""
+
+    def __init__(self, names: Names, sources: Iterable[Source]) -> None:
+        self._names = names
+        self._given: dict[tuple[str, str], str] = {}
+        for source in sources:
+            if isinstance(source, ModelsDev):
+                self._given.update(source.canonical)
+
+    def of(self, provider: str, model: str) -> str:
+        return self._names.key(self._given.get((provider, model), model))
