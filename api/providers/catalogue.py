@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from api.providers import chat_rows, keys
-from api.providers.azure import chat_address, list_models, responses_address, without_filter
+from api.providers.azure import list_models, responses_address
 from api.providers.chat_completions import NAME as CHAT
 from api.providers.chat_completions import ChatCompletions
-from api.providers.chat_options import ChatOptions
-from api.providers.chat_usage import normalise_chat_usage
+from api.providers.chat_usage import normalise_chat_usage, normaliser
 from api.providers.converse import NAME as CONVERSE
 from api.providers.converse import Converse
 from api.providers.converse_check import check_key
@@ -88,6 +87,8 @@ def key_warning(provider: Provider, fields: ProviderKey) -> str | None:
 
 NORMALISERS: Final[Mapping[str, Callable[..., Normalised]]] = {
     CHAT: normalise_chat_usage,
+    "openrouter.chat": normaliser(chat_rows.OPENROUTER.usage),
+    "vercel.chat": normaliser(chat_rows.VERCEL.usage),
     MESSAGES: normalise_messages_usage,
     CONVERSE: normalise_converse_usage,
     GEMINI: normalise_gemini_usage,
@@ -166,7 +167,7 @@ _ROWS: Final = (
     Provider(
         slug="azure",
         name="Azure OpenAI",
-        dialect=ChatCompletions(ChatOptions(address=chat_address, trim=without_filter)),
+        dialect=ChatCompletions(chat_rows.AZURE),
         validation=list_models,
         hosts=keys.AZURE_HOSTS,
         key=KeyFormat(plain=False, fields=keys.azure_fields),

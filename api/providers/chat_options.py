@@ -61,8 +61,8 @@ class ChatOptions:
     """Fields that are not understood and do not decide the answer."""
     refuse: frozenset[str] = frozenset()
     """Fields that are not understood and would change the answer, unless they ask for nothing."""
-    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Field → the client's word → the provider's word for it."""
+    values: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    """Field → the client's word → the provider's word for it; None: the field is left out."""
     add: Mapping[str, Any] = field(default_factory=dict)
     """Fields that make the provider behave as OpenAI does, unless the client sets them."""
     schema_with_tools: bool = True

@@ -33,10 +33,17 @@ NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
 HARMLESS: Final = frozenset(
     {
         *("metadata", "store", "user", "safety_identifier", "service_tier", "prediction"),
-        *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
     }
 )
 """OpenAI's fields that label, speed up or price an answer, but do not decide it."""
+
+CACHING: Final = frozenset(
+    {
+        *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
+        "cache_control",
+    }
+)
+"""Advice on what to keep for later calls."""
 
 GATEWAY: Final = frozenset(
     {"models", "route", "provider", "transforms", "usage", "preset", "providerOptions"}
@@ -56,8 +63,11 @@ def body_for(call: ChatCall, options: ChatOptions, model: str) -> RawObject:
     _response_format(body, options)
     for name, words in options.values.items():
         said = body.get(name)
-        if isinstance(said, str) and said in words:
-            body[name] = words[said]
+        word = words.get(said, said) if isinstance(said, str) else said
+        if word is not None:
+            body[name] = word
+        else:
+            body.pop(name, None)
     for name, value in options.add.items():
         if body.get(name) is None:
             body[name] = value
