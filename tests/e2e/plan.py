@@ -53,7 +53,8 @@ class Heard:
     stream: bool
     text: str
     """The last thing that a user said."""
-    tools: bool = False
+    tool: str | None = None
+    """The tool that is called in answer."""
     choices: int = 1
 
 
@@ -87,6 +88,11 @@ class Ask:
         return self.heard.text.split() or ["plain"]
 
     @property
+    def say(self) -> tuple[str, ...]:
+        """The text of the answer, as it arrives in a stream."""
+        return CITY if self.words[0] == "object" else WORDS
+
+    @property
     def name(self) -> str:
         return self.words[1] if len(self.words) > 1 else ""
 
@@ -101,8 +107,8 @@ class Voice(Protocol):
     def hear(self, path: str, body: Json) -> Heard:
         """What a request asks. Raises KeyError or ValueError if no provider would take it."""
 
-    def whole(self, ask: Ask, *, text: str = TEXT, usage: bool = True) -> bytes:
-        """A JSON answer."""
+    def whole(self, ask: Ask, *, text: str | None = None, usage: bool = True) -> bytes:
+        """A JSON answer; without a text it says what `ask.say` holds."""
 
     def said(self, ask: Ask, *, usage: bool = True) -> Iterator[bytes]:
         """A stream up to and including the last word."""
@@ -130,11 +136,13 @@ class Voice(Protocol):
 
 
 def last_text(messages: list[Json], *, content: str = "content") -> str:
-    """The text of the last user message: a string, or the `text` of its parts."""
-    users = [m for m in messages if isinstance(m, dict) and m.get("role", "user") == "user"]
-    last = users[-1].get(content) if users else ""
-    if isinstance(last, list):
-        last = " ".join(
-            str(part["text"]) for part in last if isinstance(part, dict) and "text" in part
-        )
-    return str(last)
+    """What a user said last: a string, or the `text` of its parts."""
+    for message in reversed(messages):
+        if not isinstance(message, dict) or message.get("role", "user") != "user":
+            continue
+        said = message.get(content)
+        if isinstance(said, list):
+            said = " ".join(str(part["text"]) for part in said if "text" in part)
+        if said:
+            return str(said)
+    return ""

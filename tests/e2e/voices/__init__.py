@@ -32,5 +32,7 @@ VOICES: Final[Mapping[str, Voice]] = {
     "hyperbolic": Chat(),
     "morpheus": Chat(),
     "fireworks": Chat(usage_at="finish", extras=frozenset({"context_length_exceeded_behavior"})),
-    "together": Chat(usage_at="finish", cached_at_top=True),
+    "together": Chat(
+        usage_at="finish", cached_at_top=True, extras=frozenset({"response_format.schema"})
+    ),
 }

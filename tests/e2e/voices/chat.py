@@ -12,7 +12,7 @@ from openai.types.chat.completion_create_params import (
     CompletionCreateParamsStreaming,
 )
 
-from tests.e2e.plan import CACHED, CITY, REASONED, TEXT, WORDS, Ask, Heard, Json, last_text
+from tests.e2e.plan import CACHED, CITY, REASONED, Ask, Heard, Json, last_text
 from tests.e2e.voices.schema import problems
 
 Place = Literal["asked", "always", "finish", "after", "thrice"]
@@ -38,7 +38,7 @@ class Chat:
             model=body["model"],
             stream=bool(body.get("stream")),
             text=last_text(body["messages"]),
-            tools=bool(body.get("tools")),
+            tool=_tool(body),
             choices=body.get("n") or 1,
         )
 
@@ -54,7 +54,7 @@ class Chat:
             return {**found, "cached_tokens": CACHED}
         return {**found, "prompt_tokens_details": {"cached_tokens": CACHED, "audio_tokens": 0}}
 
-    def whole(self, ask: Ask, *, text: str = TEXT, usage: bool = True) -> bytes:
+    def whole(self, ask: Ask, *, text: str | None = None, usage: bool = True) -> bytes:
         """A completion with odd white space and key order, so that a rewritten body shows."""
         found = {
             "object": "chat.completion",
@@ -64,7 +64,7 @@ class Chat:
             "choices": [
                 {
                     "index": index,
-                    "message": _message(ask, text),
+                    "message": _message(ask, text or "".join(ask.say)),
                     "logprobs": None,
                     "finish_reason": _reason(ask),
                 }
@@ -93,15 +93,15 @@ class Chat:
     def said(self, ask: Ask, *, usage: bool = True) -> Iterator[bytes]:
         for index in range(ask.heard.choices):
             yield self._delta(ask, {"role": "assistant", "content": ""}, index=index)
-        if ask.heard.tools:
-            function = {"name": "weather", "arguments": ""}
+        if ask.heard.tool:
+            function = {"name": ask.heard.tool, "arguments": ""}
             start = {"index": 0, "id": "call_1", "type": "function", "function": function}
             yield self._delta(ask, {"tool_calls": [start]})
             for piece in CITY:
                 more = {"index": 0, "function": {"arguments": piece}}
                 yield self._delta(ask, {"tool_calls": [more]})
             return
-        for word in WORDS:
+        for word in ask.say:
             for index in range(ask.heard.choices):
                 yield self._delta(ask, {"content": word}, index=index)
 
@@ -145,8 +145,8 @@ class Chat:
         shape = (
             CompletionCreateParamsStreaming if ask.stream else CompletionCreateParamsNonStreaming
         )
-        body = {name: value for name, value in ask.body.items() if name not in self.extras}
-        return problems(shape, body)
+        known = {f"body.{name}: unknown field" for name in self.extras}
+        return [each for each in problems(shape, ask.body) if each not in known]
 
     def _delta(
         self, ask: Ask, delta: Json, reason: str | None = None, index: int = 0, **more: Any
@@ -161,15 +161,22 @@ def asks_usage(ask: Ask) -> bool:
 
 
 def _reason(ask: Ask) -> str:
-    return "tool_calls" if ask.heard.tools else "stop"
+    return "tool_calls" if ask.heard.tool else "stop"
 
 
 def _message(ask: Ask, text: str) -> Json:
-    if ask.heard.tools:
+    if ask.heard.tool:
         called = {
             "id": "call_1",
             "type": "function",
-            "function": {"name": "weather", "arguments": "".join(CITY)},
+            "function": {"name": ask.heard.tool, "arguments": "".join(CITY)},
         }
         return {"role": "assistant", "content": None, "tool_calls": [called]}
     return {"role": "assistant", "content": text, "refusal": None}
+
+
+def _tool(body: Json) -> str | None:
+    if not body.get("tools") or body["messages"][-1]["role"] == "tool":
+        return None
+    name: str = body["tools"][0]["function"]["name"]
+    return name

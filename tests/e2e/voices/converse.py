@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Final
 from urllib.parse import unquote
 
-from tests.e2e.plan import CACHED, CITY, TEXT, WORDS, Ask, Heard, Json, last_text
+from tests.e2e.plan import CACHED, CITY, Ask, Heard, Json, last_text
 
 _PATH: Final = re.compile(r"/model/(?P<model>[^/]+)/(?P<verb>converse|converse-stream)")
 _ERRORS: Final = {
@@ -37,7 +37,7 @@ class Converse:
             model=unquote(found["model"]),
             stream=found["verb"] == "converse-stream",
             text=last_text(body["messages"]),
-            tools=bool(body.get("toolConfig")),
+            tool=_tool(body),
         )
 
     def usage(self, ask: Ask) -> Json:
@@ -49,9 +49,11 @@ class Converse:
             "cacheWriteInputTokens": 0,
         }
 
-    def whole(self, ask: Ask, *, text: str = TEXT, usage: bool = True) -> bytes:
-        called = {"toolUse": {"toolUseId": "tool_1", "name": "weather", "input": {"city": "Ulm"}}}
-        content = [called if ask.heard.tools else {"text": text}]
+    def whole(self, ask: Ask, *, text: str | None = None, usage: bool = True) -> bytes:
+        called = {
+            "toolUse": {"toolUseId": "tool_1", "name": ask.heard.tool, "input": {"city": "Ulm"}}
+        }
+        content = [called if ask.heard.tool else {"text": text or "".join(ask.say)}]
         found = {
             "output": {"message": {"role": "assistant", "content": content}},
             "stopReason": _reason(ask),
@@ -63,10 +65,10 @@ class Converse:
 
     def said(self, ask: Ask, *, usage: bool = True) -> Iterator[bytes]:
         yield frame("messageStart", {"role": "assistant"})
-        if ask.heard.tools:
-            start = {"toolUse": {"toolUseId": "tool_1", "name": "weather"}}
+        if ask.heard.tool:
+            start = {"toolUse": {"toolUseId": "tool_1", "name": ask.heard.tool}}
             yield frame("contentBlockStart", {"contentBlockIndex": 0, "start": start})
-        for word in CITY if ask.heard.tools else WORDS:
+        for word in CITY if ask.heard.tool else ask.say:
             yield self._delta(ask, word)
 
     def delta(self, ask: Ask, text: str) -> bytes:
@@ -95,7 +97,7 @@ class Converse:
         return _against_the_model({"modelId": ask.model, **ask.body}, stream=ask.stream)
 
     def _delta(self, ask: Ask, word: str) -> bytes:
-        delta: Json = {"toolUse": {"input": word}} if ask.heard.tools else {"text": word}
+        delta: Json = {"toolUse": {"input": word}} if ask.heard.tool else {"text": word}
         return frame("contentBlockDelta", {"contentBlockIndex": 0, "delta": delta})
 
 
@@ -120,7 +122,7 @@ def _framed(named: dict[str, str], payload: Json) -> bytes:
 
 
 def _reason(ask: Ask) -> str:
-    return "tool_use" if ask.heard.tools else "end_turn"
+    return "tool_use" if ask.heard.tool else "end_turn"
 
 
 @cache
@@ -137,3 +139,11 @@ def _against_the_model(params: Json, *, stream: bool) -> list[str]:
     shape = _operation("ConverseStream" if stream else "Converse")
     report = ParamValidator().validate(params, shape)
     return [report.generate_report()] if report.has_errors() else []
+
+
+def _tool(body: Json) -> str | None:
+    answered = any("toolResult" in part for part in body["messages"][-1]["content"])
+    if answered or not body.get("toolConfig"):
+        return None
+    name: str = body["toolConfig"]["tools"][0]["toolSpec"]["name"]
+    return name

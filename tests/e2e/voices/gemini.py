@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from tests.e2e.plan import CACHED, REASONED, TEXT, WORDS, Ask, Heard, Json, last_text
+from tests.e2e.plan import CACHED, REASONED, Ask, Heard, Json, last_text
 
 _PATH: Final = re.compile(
     r"/v1beta/models/(?P<model>[^/:]+):(?P<verb>generateContent|streamGenerateContent\?alt=sse)"
@@ -27,7 +27,7 @@ class Gemini:
             model=found["model"],
             stream=found["verb"].startswith("stream"),
             text=last_text(body["contents"], content="parts"),
-            tools=bool(body.get("tools")),
+            tool=_tool(body),
             choices=body.get("generationConfig", {}).get("candidateCount", 1),
         )
 
@@ -42,14 +42,16 @@ class Gemini:
         }
         return {**found, "thoughtsTokenCount": REASONED} if thoughts else found
 
-    def whole(self, ask: Ask, *, text: str = TEXT, usage: bool = True) -> bytes:
-        return json.dumps(self._answer(ask, text, "STOP", usage=usage), indent=2).encode()
+    def whole(self, ask: Ask, *, text: str | None = None, usage: bool = True) -> bytes:
+        return json.dumps(
+            self._answer(ask, text or "".join(ask.say), "STOP", usage=usage), indent=2
+        ).encode()
 
     def said(self, ask: Ask, *, usage: bool = True) -> Iterator[bytes]:
-        if ask.heard.tools:
+        if ask.heard.tool:
             yield _line(self._answer(ask, "", None, usage=usage))
             return
-        for at, word in enumerate(WORDS, start=1):
+        for at, word in enumerate(ask.say, start=1):
             found = self._answer(ask, word, None, usage=usage)
             if usage:
                 found["usageMetadata"]["candidatesTokenCount"] = at
@@ -90,8 +92,8 @@ class Gemini:
 
     def _answer(self, ask: Ask, text: str, reason: str | None, *, usage: bool) -> Json:
         part: Json = {"text": text}
-        if ask.heard.tools:
-            part = {"functionCall": {"name": "weather", "args": {"city": "Ulm"}}}
+        if ask.heard.tool:
+            part = {"functionCall": {"name": ask.heard.tool, "args": {"city": "Ulm"}}}
         candidates: list[Json] = []
         for index in range(ask.heard.choices):
             candidate: Json = {"index": index, "content": {"role": "model", "parts": [part]}}
@@ -110,3 +112,11 @@ class Gemini:
 
 def _line(found: Json) -> bytes:
     return b"data: " + json.dumps(found).encode() + b"\r\n\r\n"
+
+
+def _tool(body: Json) -> str | None:
+    answered = any("functionResponse" in part for part in body["contents"][-1]["parts"])
+    if answered or not body.get("tools"):
+        return None
+    name: str = body["tools"][0]["functionDeclarations"][0]["name"]
+    return name

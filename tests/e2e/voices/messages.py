@@ -11,7 +11,7 @@ from anthropic.types.message_create_params import (
     MessageCreateParamsStreaming,
 )
 
-from tests.e2e.plan import CACHED, CITY, TEXT, WORDS, Ask, Heard, Json, last_text
+from tests.e2e.plan import CACHED, CITY, Ask, Heard, Json, last_text
 from tests.e2e.voices.schema import problems
 
 _SAMPLING: Final = {"temperature", "top_p", "top_k"}
@@ -30,7 +30,7 @@ class Messages:
             model=body["model"],
             stream=bool(body.get("stream")),
             text=last_text(body["messages"]),
-            tools=bool(body.get("tools")),
+            tool=_tool(body),
         )
 
     def usage(self, ask: Ask) -> Json:
@@ -42,11 +42,18 @@ class Messages:
             "service_tier": "standard",
         }
 
-    def whole(self, ask: Ask, *, text: str = TEXT, usage: bool = True) -> bytes:
-        called = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Ulm"}}
+    def whole(self, ask: Ask, *, text: str | None = None, usage: bool = True) -> bytes:
+        called = {
+            "type": "tool_use",
+            "id": "toolu_1",
+            "name": ask.heard.tool,
+            "input": {"city": "Ulm"},
+        }
         found = {
             **_message(ask),
-            "content": [called if ask.heard.tools else {"type": "text", "text": text}],
+            "content": [
+                called if ask.heard.tool else {"type": "text", "text": text or "".join(ask.say)}
+            ],
             "stop_reason": _reason(ask),
         }
         if usage:
@@ -59,11 +66,11 @@ class Messages:
             message["usage"] = {**self.usage(ask), "output_tokens": 1}
         yield event("message_start", message=message)
         block: Json = {"type": "text", "text": ""}
-        if ask.heard.tools:
-            block = {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {}}
+        if ask.heard.tool:
+            block = {"type": "tool_use", "id": "toolu_1", "name": ask.heard.tool, "input": {}}
         yield event("content_block_start", index=0, content_block=block)
         yield event("ping")
-        for word in CITY if ask.heard.tools else WORDS:
+        for word in CITY if ask.heard.tool else ask.say:
             yield self._delta(ask, word)
 
     def delta(self, ask: Ask, text: str) -> bytes:
@@ -96,7 +103,7 @@ class Messages:
 
     def _delta(self, ask: Ask, word: str) -> bytes:
         delta = {"type": "text_delta", "text": word}
-        if ask.heard.tools:
+        if ask.heard.tool:
             delta = {"type": "input_json_delta", "partial_json": word}
         return event("content_block_delta", index=0, delta=delta)
 
@@ -107,7 +114,7 @@ def event(kind: str, **members: Any) -> bytes:
 
 
 def _reason(ask: Ask) -> str:
-    return "tool_use" if ask.heard.tools else "end_turn"
+    return "tool_use" if ask.heard.tool else "end_turn"
 
 
 def _message(ask: Ask) -> Json:
@@ -118,3 +125,12 @@ def _message(ask: Ask) -> Json:
         "model": ask.model,
         "stop_sequence": None,
     }
+
+
+def _tool(body: Json) -> str | None:
+    said = body["messages"][-1]["content"]
+    answered = isinstance(said, list) and any(part["type"] == "tool_result" for part in said)
+    if answered or not body.get("tools"):
+        return None
+    name: str = body["tools"][0]["name"]
+    return name

@@ -12,7 +12,7 @@ from openai.types.responses.response_create_params import (
     ResponseCreateParamsStreaming,
 )
 
-from tests.e2e.plan import CACHED, CITY, REASONED, TEXT, WORDS, Ask, Heard, Json, last_text
+from tests.e2e.plan import CACHED, CITY, REASONED, Ask, Heard, Json, last_text
 from tests.e2e.voices.schema import problems
 
 
@@ -31,7 +31,7 @@ class Responses:
             text=turns
             if isinstance(turns, str)
             else last_text([turn for turn in turns if turn.get("role") == "user"]),
-            tools=bool(body.get("tools")),
+            tool=_tool(body),
         )
 
     def usage(self, ask: Ask) -> Json:
@@ -43,20 +43,20 @@ class Responses:
             "total_tokens": ask.prompt_tokens + ask.completion_tokens,
         }
 
-    def whole(self, ask: Ask, *, text: str = TEXT, usage: bool = True) -> bytes:
-        return json.dumps(self._response(ask, text, usage=usage)).encode()
+    def whole(self, ask: Ask, *, text: str | None = None, usage: bool = True) -> bytes:
+        return json.dumps(self._response(ask, text or "".join(ask.say), usage=usage)).encode()
 
     def said(self, ask: Ask, *, usage: bool = True) -> Iterator[bytes]:
         begun = {**self._response(ask, "", usage=False), "status": "in_progress", "output": []}
         yield _event("response.created", response=begun)
         yield _event("response.in_progress", response=begun)
         item = {**_item(ask, ""), "status": "in_progress"}
-        if ask.heard.tools:
+        if ask.heard.tool:
             item["arguments"] = ""
         else:
             item["content"] = []
         yield _event("response.output_item.added", output_index=0, item=item)
-        if not ask.heard.tools:
+        if not ask.heard.tool:
             part = {"type": "output_text", "text": "", "annotations": []}
             yield _event(
                 "response.content_part.added",
@@ -65,24 +65,26 @@ class Responses:
                 content_index=0,
                 part=part,
             )
-        for word in CITY if ask.heard.tools else WORDS:
+        for word in CITY if ask.heard.tool else ask.say:
             yield self._delta(ask, word)
 
     def delta(self, ask: Ask, text: str) -> bytes:
         return self._delta(ask, text)
 
     def finish(self, ask: Ask, *, usage: bool = True) -> Iterator[bytes]:
-        kind = "function_call_arguments" if ask.heard.tools else "output_text"
-        name = "arguments" if ask.heard.tools else "text"
-        said = "".join(CITY) if ask.heard.tools else TEXT
+        kind = "function_call_arguments" if ask.heard.tool else "output_text"
+        name = "arguments" if ask.heard.tool else "text"
+        said = "".join(CITY) if ask.heard.tool else "".join(ask.say)
         members: Json = {"item_id": "item_1", "output_index": 0, name: said}
-        if not ask.heard.tools:
+        if not ask.heard.tool:
             members["content_index"] = 0
         yield _event(f"response.{kind}.done", **members)
-        yield _event("response.output_item.done", output_index=0, item=_item(ask, TEXT))
+        yield _event("response.output_item.done", output_index=0, item=_item(ask, "".join(ask.say)))
 
     def tail(self, ask: Ask, *, usage: bool = True) -> Iterator[bytes]:
-        yield _event("response.completed", response=self._response(ask, TEXT, usage=usage))
+        yield _event(
+            "response.completed", response=self._response(ask, "".join(ask.say), usage=usage)
+        )
 
     def error(self, status: int, kind: str, code: str | None, message: str) -> bytes:
         error = {"message": message, "type": kind, "param": None, "code": code}
@@ -100,7 +102,7 @@ class Responses:
 
     def _delta(self, ask: Ask, word: str) -> bytes:
         place: Json = {"item_id": "item_1", "output_index": 0, "delta": word}
-        if ask.heard.tools:
+        if ask.heard.tool:
             return _event("response.function_call_arguments.delta", **place)
         return _event("response.output_text.delta", content_index=0, logprobs=[], **place)
 
@@ -128,12 +130,12 @@ def _event(kind: str, **members: Any) -> bytes:
 
 
 def _item(ask: Ask, text: str) -> Json:
-    if ask.heard.tools:
+    if ask.heard.tool:
         return {
             "type": "function_call",
             "id": "item_1",
             "call_id": "call_1",
-            "name": "weather",
+            "name": ask.heard.tool,
             "arguments": "".join(CITY),
             "status": "completed",
         }
@@ -145,3 +147,12 @@ def _item(ask: Ask, text: str) -> Json:
         "status": "completed",
         "content": [part],
     }
+
+
+def _tool(body: Json) -> str | None:
+    turns = body["input"]
+    answered = isinstance(turns, list) and turns[-1].get("type") == "function_call_output"
+    if answered or not body.get("tools"):
+        return None
+    name: str = body["tools"][0]["name"]
+    return name
