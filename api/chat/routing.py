@@ -252,7 +252,8 @@ class Router:
         prefix, _, rest = model.partition("/")
         if prefix == slug and rest and not _has_id(book, slug, model):
             model = rest
-        if _has_id(book, slug, model):
+        names_deployment = self._providers[slug].deployments and "/" not in model
+        if names_deployment or _has_id(book, slug, model):
             return model
         return self._same_model(book, slug, model) or model
 

@@ -18,6 +18,7 @@ from api.providers.converse import NAME as CONVERSE
 from api.providers.converse import Converse
 from api.providers.converse_check import check_key
 from api.providers.converse_usage import normalise_converse_usage
+from api.providers.further_models import FurtherModels, named_in, none_further
 from api.providers.gemini import NAME as GEMINI
 from api.providers.gemini import Gemini
 from api.providers.gemini import check as check_gemini_key
@@ -57,6 +58,11 @@ class Provider:
     """cancel where the provider then stops generating and billing (PROVIDERS.md 1.4)."""
     auto_mapped: bool = True
     """False: served only when it is named, by force or by prefix."""
+    further_models: FurtherModels = none_further
+    """The models that a body names beside `model`: limits of keys hold for them too."""
+    deployments: bool = False
+    """Customers name what they call: when this provider is named, a model without a slash may be
+    such a name, and goes upstream as it was written."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     validation: Validation | None = None
     sandbox: bool = False
@@ -141,6 +147,7 @@ _ROWS: Final = (
         slug="openrouter",
         name="OpenRouter",
         dialect=ChatCompletions(chat_rows.OPENROUTER),
+        further_models=named_in("models", "plugins", "provider", "tools", hidden=("preset",)),
         base_url="https://openrouter.ai/api/v1",
         hosts=("openrouter.ai",),
         key=KeyFormat(prefixes=("sk-or-",)),
@@ -171,6 +178,7 @@ _ROWS: Final = (
         validation=list_models,
         hosts=keys.AZURE_HOSTS,
         key=KeyFormat(plain=False, fields=keys.azure_fields),
+        deployments=True,
     ),
     Provider(
         slug="azure-responses",
@@ -179,6 +187,7 @@ _ROWS: Final = (
         validation=list_models,
         hosts=keys.AZURE_HOSTS,
         key=KeyFormat(plain=False, fields=keys.azure_responses_fields),
+        deployments=True,
     ),
     Provider(
         slug="google",
@@ -194,6 +203,7 @@ _ROWS: Final = (
         slug="groq",
         name="Groq",
         dialect=ChatCompletions(chat_rows.GROQ),
+        further_models=named_in("compound_custom"),
         validation=get("/models"),
         base_url="https://api.groq.com/openai/v1",
         hosts=("api.groq.com",),
@@ -213,6 +223,7 @@ _ROWS: Final = (
         slug="vercel",
         name="Vercel AI Gateway",
         dialect=ChatCompletions(chat_rows.VERCEL),
+        further_models=named_in("models", "providerOptions"),
         base_url="https://ai-gateway.vercel.sh/v1",
         hosts=("ai-gateway.vercel.sh",),
         key=KeyFormat(prefixes=("vck_", "eyJ")),
@@ -257,6 +268,7 @@ _ROWS: Final = (
         slug="morpheus",
         name="Morpheus",
         dialect=ChatCompletions(chat_rows.MORPHEUS),
+        further_models=named_in(hidden=("session_id",)),
         base_url="https://api.mor.org/api/v1",
         hosts=("api.mor.org",),
         key=KeyFormat(prefixes=("sk-",)),

@@ -129,17 +129,13 @@ def azure_fields(key: Mapping[str, Any], named_hosts: Collection[str]) -> Fields
     deployment = _optional(key, "deploymentName") or pasted.get("deploymentName")
     if not deployment or not _DEPLOYMENT.fullmatch(deployment):
         raise BadValue("key.deploymentName is not a name", param="key.deploymentName")
-    found["deploymentName"] = deployment
-    deployments = key.get("deployments")
-    if deployments is not None:
-        found["deployments"] = json.dumps(_deployments(deployments), sort_keys=True)
-    return found
+    return {**found, "deploymentName": deployment, **_told_deployments(key)}
 
 
 def azure_responses_fields(key: Mapping[str, Any], named_hosts: Collection[str]) -> Fields:
-    """A resource's endpoint; the deployment is the model of each call."""
-    _only(key, ("endpoint", "apiKey", "apiVersion"))
-    return _azure(key, named_hosts)[0]
+    """A resource's endpoint; a call's model picks the deployment, by its name or what it serves."""
+    _only(key, ("endpoint", "apiKey", "apiVersion", "deployments"))
+    return {**_azure(key, named_hosts)[0], **_told_deployments(key)}
 
 
 AZURE_HOSTS: Final = (
@@ -298,6 +294,11 @@ def _pasted(path: str, query: str) -> Fields:
     elif re.match(r"/openai/v1(?:/|$)", path):
         found["apiVersion"] = "v1"
     return found
+
+
+def _told_deployments(key: Mapping[str, Any]) -> Fields:
+    given = key.get("deployments")
+    return {} if given is None else {"deployments": json.dumps(_deployments(given), sort_keys=True)}
 
 
 def _deployments(given: object) -> dict[str, str]:

@@ -108,8 +108,8 @@ def test_who_would_serve_is_said() -> None:
 @pytest.mark.parametrize(
     ("model", "keys", "said"),
     [
-        ("gpt-4o", (), "Add a key for one of: openai"),
-        ("openai/gpt-4o", (SANDBOX,), "Add a key for one of: openai"),
+        ("gpt-4o", (), "Add a key for one of: azure, azure-responses, openai"),
+        ("openai/gpt-4o", (SANDBOX,), "Add a key for one of: azure, azure-responses, openai"),
         ("openai/a-model-of-tomorrow", (SANDBOX,), "Add a key for one of: openai."),
         ("groq/llama", (SANDBOX,), "This version cannot call groq yet."),
         ("groq/llama", (key("groq"),), "This version cannot call groq yet."),
@@ -188,3 +188,14 @@ def test_the_explanation_agrees_with_the_choice() -> None:
         "comes_later_in_order",
         "provider_does_not_list_the_model",
     ]
+
+
+@pytest.mark.parametrize("slug", ["azure", "azure-responses"])
+def test_a_deployment_goes_by_the_name_that_its_owner_gave_it(slug: str) -> None:
+    # Groq calls a model so that Azure has under another id; here it is the name of a deployment.
+    name = "llama-3.3-70b-versatile"
+    assert choose(name, key("azure")).upstream_model != name
+    assert choose(name, key(slug), slug=slug).upstream_model == name
+    assert choose(f"{slug}/{name}", key(slug)).upstream_model == name
+    # A slash stands in no name of a deployment.
+    assert choose("openai/gpt-4.1", key(slug), slug=slug).upstream_model == "gpt-4.1"

@@ -250,3 +250,7 @@ def test_deployments_are_kept_with_the_key() -> None:
     fields = parse_key(PROVIDERS["azure"], {**AZURE, "deployments": {"chat": "gpt-5.6"}})
     assert json.loads(fields["deployments"]) == {"chat": "gpt-5.6"}
     assert wrong("azure-responses", AZURE) == "key.deploymentName"
+    given = {name: AZURE[name] for name in ("endpoint", "apiKey", "apiVersion")}
+    fields = parse_key(PROVIDERS["azure-responses"], {**given, "deployments": {"b": "x", "a": "y"}})
+    assert json.loads(fields["deployments"]) == {"a": "y", "b": "x"}
+    assert "deployments" not in parse_key(PROVIDERS["azure-responses"], given)
