@@ -91,6 +91,7 @@ class ShownRequest(Answer):
     usage_source: Literal["provider", "estimate", "none"]
     price_book: str
     markup_rate: str
+    attempt_of: str | None
     failure: str | None
     finish_reason: str | None
     delivered: str | None
@@ -153,6 +154,7 @@ class Receipt(Answer):
     reference: ShownReference | None
     price_book: str
     sandbox: bool
+    attempt_of: str | None = None
     failure: str | None = None
     reported_usd: str | None = None
     listed_usd: str | None = None

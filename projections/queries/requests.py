@@ -29,7 +29,7 @@ _TEXTS: Final = (
     *("account_id", "api_key_id", "credential_id", "provider", "api", "requested_model"),
     *("model", "state", "status", "usage_source", "price_book", "markup_rate"),
 )
-_OPTIONAL: Final = ("failure", "finish_reason", "delivered")
+_OPTIONAL: Final = ("attempt_of", "failure", "finish_reason", "delivered")
 _PLAIN: Final = (
     *("stream", "sandbox", "tags", "first_byte_ms", "total_ms", "tries"),
     *("unrated_units", "written_off"),

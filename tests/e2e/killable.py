@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
+from api.chat.exchange import Exchange
 from api.chat.reply import Reply
 from api.chat.settle import Settlement
 from api.providers.http import Answer, Upstream
@@ -37,6 +38,12 @@ POINTS: Final[dict[str, tuple[type, str, When]]] = {
     "during-insert": (clickhouse._Store, "insert", "before"),
     "batch-projected": (Projector, "_project", "after"),
 }
+
+FALLBACK_POINTS: Final[dict[str, tuple[type, str, When]]] = {
+    "between-attempts": (Exchange, "_following", "before"),
+    "next-attempt-recorded": (Exchange, "_following", "after"),
+}
+"""Passed by only where a call has a second attempt."""
 
 
 class Death:
@@ -92,7 +99,7 @@ if __name__ == "__main__":
     point = os.environ.pop("E2E_KILL_POINT", "")
     if point:
         _wrap(
-            *POINTS[point],
+            *(POINTS | FALLBACK_POINTS)[point],
             Death(
                 int(os.environ.pop("E2E_KILL_PASSAGE")), int(os.environ.pop("E2E_KILL_DELAY_US"))
             ),

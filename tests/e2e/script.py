@@ -232,6 +232,11 @@ def echo_inside(ask: Ask, key: str) -> Plan:
     return streamed(ask, *said[:4], b"event: error\ndata: " + event + b"\n\n")
 
 
+def as_key(ask: Ask, key: str) -> Plan:
+    """What stands behind the last `--` of the key names the behaviour."""
+    return BEHAVIOURS.get(key.rpartition("--")[2], plain)(ask, key)
+
+
 def refusal(
     ask: Ask, status: int, kind: str, code: str | None, message: str, **headers: str
 ) -> Plan:
@@ -258,6 +263,7 @@ def _paused(pieces: list[bytes], pause_s: float) -> Iterator[Piece]:
 _JSON: Final = {"content-type": "application/json"}
 BEHAVIOURS: Final[Mapping[str, Callable[[Ask, str], Plan]]] = {
     "plain": plain,
+    "as-key": as_key,
     "silent": silent,
     "slow": slow,
     "very-slow": very_slow,
