@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import Self, cast
 
@@ -55,17 +55,18 @@ class PriceList:
                 self._record(self._unpublished)
                 self._unpublished = None
 
-    def add(self, entries: Sequence[JsonObject]) -> Edition:
-        """The operator's entries come into force, once they are durable."""
+    def add(self, lacking: Callable[[PriceBook], Sequence[JsonObject]]) -> Sequence[JsonObject]:
+        """What the book in force lacks of the operator's entries comes into force, once it is
+        durable; the entries that did."""
         with self._lock:
             self.publish()
+            entries = lacking(self.books.current)
             edition = self._installed.next(entries)
-            if edition is None:
-                raise ValueError("there is nothing to add")
-            self._record(edition)
-            self._installed.take(edition)
-            self.books.adopt(_book(self._installed))
-        return edition
+            if edition is not None:
+                self._record(edition)
+                self._installed.take(edition)
+                self.books.adopt(_book(self._installed))
+        return entries
 
     def _record(self, edition: Edition) -> None:
         book = PublishedBook.publish(

@@ -14,14 +14,9 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.events.codec import canonical
-from pricing.book import KINDS, UnknownBook
-from pricing.row import row_of
-
-ADDED_MAX: Final = 5_000
-"""Entries that may be added at once: they are one event."""
+from pricing.book import UnknownBook
 
 
 class Edition(NamedTuple):
@@ -80,15 +75,3 @@ class InstalledList:
         for line in lines:
             digest.update(line + b"\n")
         return digest
-
-
-def checked_entries(entries: Sequence[JsonObject]) -> None:
-    """Refuse what no book could be made of. Raises BadValue, naming the entry."""
-    if len(entries) > ADDED_MAX:
-        raise BadValue(f"at most {ADDED_MAX} entries are added at once")
-    for number, entry in enumerate(entries, 1):
-        kinds = [kind for kind in KINDS if kind in entry]
-        if len(kinds) != 1 or not isinstance(entry[kinds[0]], dict):
-            raise BadValue(f"entry {number} is none of {', '.join(KINDS)}")
-        if kinds == ["row"]:
-            row_of(number, entry["row"])

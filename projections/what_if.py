@@ -73,31 +73,32 @@ class Compared:
     requests: int = 0
     changed: int = 0
     """Calls whose amount is another one."""
-    now: Side = field(default_factory=Side)
-    then: Side = field(default_factory=Side)
+    first: Side = field(default_factory=Side)
+    second: Side = field(default_factory=Side)
 
-    def add(self, now: RatedRequest, then: RatedRequest) -> None:
+    def add(self, first: RatedRequest, second: RatedRequest) -> None:
         self.requests += 1
-        self.changed += now.at_cost != then.at_cost
-        self.now.add(now)
-        self.then.add(then)
+        self.changed += first.at_cost != second.at_cost
+        self.first.add(first)
+        self.second.add(second)
 
     def __iadd__(self, other: Compared) -> Compared:
         self.requests += other.requests
         self.changed += other.changed
-        for mine, its in ((self.now, other.now), (self.then, other.then)):
+        for mine, its in ((self.first, other.first), (self.second, other.second)):
             mine.at_cost += its.at_cost
             mine.fee += its.fee
             mine.unrated += its.unrated
         return self
 
-    def as_json(self) -> JsonObject:
+    def as_json(self, first: str, second: str) -> JsonObject:
+        """For machines, with the names of the two ratings."""
         return {
             "requests": self.requests,
             "changed_requests": self.changed,
-            "now": self.now.as_json(),
-            "then": self.then.as_json(),
-            "fee_difference_usd": str(self.then.fee - self.now.fee),
+            first: self.first.as_json(),
+            second: self.second.as_json(),
+            "fee_difference_usd": str(self.second.fee - self.first.fee),
         }
 
 
@@ -105,13 +106,13 @@ Group = tuple[str, str]
 """Provider, and the model's name as the first rating goes by it."""
 
 
-def compared(states: Iterable[RequestState], now: Rate, then: Rate) -> Mapping[Group, Compared]:
+def compared(states: Iterable[RequestState], first: Rate, second: Rate) -> Mapping[Group, Compared]:
     """Rate every call twice and sum by provider and model."""
     groups: dict[Group, Compared] = {}
     for state in states:
-        first, second = now(state), then(state)
-        if first is not None and second is not None:
-            groups.setdefault((first.provider, first.model), Compared()).add(first, second)
+        one, other = first(state), second(state)
+        if one is not None and other is not None:
+            groups.setdefault((one.provider, one.model), Compared()).add(one, other)
     return dict(sorted(groups.items()))
 
 

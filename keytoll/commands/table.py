@@ -7,7 +7,17 @@ from typing import Final, NoReturn
 
 from domain.errors import BadValue
 from keytoll import PROGRAM
-from keytoll.commands import access, audit, billing, demo, proof, rating, safekeeping, serve
+from keytoll.commands import (
+    access,
+    audit,
+    billing,
+    demo,
+    prices,
+    proof,
+    rating,
+    safekeeping,
+    serve,
+)
 from keytoll.commands.port import Command, answer_in_json
 
 COMMANDS: Final[tuple[Command, ...]] = (
@@ -19,6 +29,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     *proof.COMMANDS,
     *safekeeping.COMMANDS,
     *rating.COMMANDS,
+    *prices.COMMANDS,
 )
 
 

@@ -35,8 +35,8 @@ def test_what_is_shipped_is_published_once(log: EventLog) -> None:
 def test_an_added_row_is_in_force_at_once_and_after_a_restart(log: EventLog) -> None:
     prices = PriceList.of(log, shipped(2))
     before = prices.books.current
-    edition = prices.add([row("own")])
-    assert prices.books.current.hash == edition.hash
+    assert prices.add(lambda book: [row("own")] if book is before else []) == [row("own")]
+    after = prices.books.current
     assert prices.books.current.rows_of("a", "own")
     assert prices.books.open(before.hash).rows_of("a", "own") == ()
     # What was in force before was published first, so the log tells the whole way.
@@ -46,8 +46,16 @@ def test_an_added_row_is_in_force_at_once_and_after_a_restart(log: EventLog) -> 
     newer = PriceList.of(log, shipped(5))
     newer.publish()
     assert [each["rows"] for each in publications(log)] == [2, 3, 6]
-    for hash_ in (before.hash, edition.hash):
-        assert newer.books.open(hash_).lines() == prices.books.open(hash_).lines()
+    for book in (before, after):
+        assert newer.books.open(book.hash).lines() == book.lines()
+
+
+def test_nothing_to_add_changes_nothing(log: EventLog) -> None:
+    prices = PriceList.of(log, shipped(2))
+    before = prices.books.current
+    assert prices.add(lambda _: []) == []
+    assert prices.books.current is before
+    assert [each["rows"] for each in publications(log)] == [2]
 
 
 def test_a_program_that_ships_less_is_refused(log: EventLog) -> None:

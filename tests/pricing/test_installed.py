@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from domain.errors import BadValue
 from pricing.book import Entries, PriceBook, UnknownBook
-from pricing.installed import ADDED_MAX, Edition, InstalledList, checked_entries
+from pricing.installed import Edition, InstalledList
 
 
 def shipped(count: int) -> list[bytes]:
@@ -81,25 +80,3 @@ def test_a_program_without_what_was_published_says_so() -> None:
     damaged = first._replace(entries=[{**row("own"), "n": 4}])
     with pytest.raises(UnknownBook):
         grown(shipped(3), damaged)
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        {},
-        {"row": "text"},
-        {"row": {}, "name": {}},
-        {"row": {"provider": "a", "model": "m", "prices": {"input": 1.5}}},
-        {"row": {"provider": "a", "model": "m", "prices": {"inptu": "1"}}},
-        {"price": {"provider": "a"}},
-    ],
-)
-def test_what_no_book_could_hold_is_refused(entry: dict[str, Any]) -> None:
-    with pytest.raises(BadValue):
-        checked_entries([row("good"), entry])
-
-
-def test_an_addition_has_a_limit() -> None:
-    checked_entries([row("m")] * ADDED_MAX)
-    with pytest.raises(BadValue, match="at most"):
-        checked_entries([row("m")] * (ADDED_MAX + 1))

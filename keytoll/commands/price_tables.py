@@ -1,0 +1,181 @@
+"""How `keytoll prices` shows its answers to people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from domain.events.base import JsonObject
+from keytoll.commands.port import Console
+from pricing.difference import Change, shown_conditions
+from pricing.explain import conditions_of
+from projections.what_if import Compared, Group
+
+_SAID_APART: Final = frozenset({"input_tokens_above", "utc_days", "utc_windows"})
+LOST: Final = {
+    "higher": "not the lowest",
+    "other_provider": "the own provider has a paid version",
+    "unpriced_units": "no price for a unit that was used",
+    "deprecated": "its provider has announced its end",
+    "moving_name": "a name that moves between models",
+    "undated": "a router's price that no row dates",
+    "stale": "not seen at its source for more than 45 days",
+    "outlier": "beyond a quarter or four times the median",
+}
+"""Why a paid version is not the reference (docs/pricing.md), in words."""
+
+
+def explanation(answer: JsonObject, console: Console) -> None:
+    """A model's rows, and what a call costs by them."""
+    newest = answer["newest"] or "never"
+    console.say(f"{answer['provider']} {answer['model']}, at {answer['at']}")
+    console.say(f"book       {answer['price_book']}")
+    console.say(f"           {answer['entries']} entries, the newest of {newest}")
+    found = answer["found_by"] or "not found: no row of it is in force"
+    console.say(f"found by   {found}; canonical name {answer['canonical'] or 'unknown'}")
+    for row in answer["rows"]:
+        _row(row, console)
+    rating = answer["rating"]
+    console.say(f"usage      {_pairs(answer['usage'])}{_context(answer['context'])}")
+    console.say(f"status     {rating['status']}{_notes(rating)}")
+    for each in rating["components"]:
+        per = "each" if "per_" in each["price_name"] else "per million"
+        console.say(
+            f"  {each['count']:>10} {each['unit']:<24} × {each['price']} {per}"
+            f" = {each['amount_usd']}"
+        )
+    reference = rating["reference"]
+    if reference is not None:
+        rows = ", ".join(reference["price_rows"])
+        console.say(
+            f"reference  {reference['rule']}: {reference['provider']} {reference['model']} {rows}"
+        )
+    console.say(f"at cost    {_amount(rating['at_cost_usd'])}")
+    console.say(f"fee        {_amount(rating['fee_usd'])}")
+    _candidates(rating["candidates"], console)
+
+
+def _row(row: JsonObject, console: Console) -> None:
+    mark = "*" if row["used"] else " "
+    state = "in force" if row["in_force"] else "not in force"
+    console.say(f"{mark} {row['id']}  {_pairs(conditions_of(row)) or 'standard'}  {state}")
+    lines = [
+        ("prices", _pairs(row["prices"]) + (" (free)" if row["free"] else "")),
+        *(
+            (f"above {tier['input_tokens_above']} input tokens", _prices(tier))
+            for tier in row.get("tiers", ())
+        ),
+        *(
+            (
+                f"on days {each.get('utc_days', 'all')}, {each.get('utc_windows', 'all day')}",
+                _prices(each),
+            )
+            for each in row.get("time_overrides", ())
+        ),
+        ("multiplier", row.get("multiplier")),
+        ("from", row.get("effective_from")),
+        ("until", row.get("effective_to")),
+        ("source", _source(row)),
+        ("seen", row["last_seen"]),
+        ("deprecated", "yes" if row["deprecated"] else None),
+        ("note", row.get("note")),
+    ]
+    for name, text in lines:
+        if text:
+            console.say(f"    {name}: {text}")
+
+
+def _candidates(candidates: Sequence[JsonObject], console: Console) -> None:
+    if not candidates:
+        return
+    console.say("paid versions considered")
+    for each in candidates:
+        why = "chosen" if each["chosen"] else LOST.get(each["lost"], each["lost"])
+        units = ", ".join(each.get("unpriced_units", ()))
+        console.say(
+            f"  {each['provider']} {each['model']}  {_amount(each['at_cost_usd'])}"
+            f"  {why}{f' ({units})' if units else ''}"
+        )
+
+
+def changes(found: Sequence[Change], console: Console) -> None:
+    """One line for each price that is another one."""
+    if not found:
+        console.say("both books have the same prices in force")
+    for change in found:
+        name = f"{change.provider} {change.model}"
+        where = _pairs(shown_conditions(change.conditions))
+        console.say(f"{change.kind:<10} {name}{f' ({where})' if where else ''}")
+        for label, side in (("was", change.before), ("is", change.after)):
+            if side is not None:
+                console.say(f"           {label}: {_side(side)}")
+
+
+def comparison(
+    groups: Mapping[Group, Compared], console: Console, *, first: str, second: str
+) -> None:
+    """A table by provider and model, with its total."""
+    heads = ["provider", "model", "calls", "changed", "unrated"]
+    heads += [f"fee {first}", f"fee {second}", "difference"]
+    rows = [[*name, *_cells(group)] for name, group in groups.items()]
+    rows.append(["total", "", *_cells(total(groups.values()))])
+    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+    for row in (heads, *rows):
+        cells = [
+            cell.ljust(width) if i < 2 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        console.say("  ".join(cells).rstrip())
+
+
+def total(groups: Iterable[Compared]) -> Compared:
+    """The sum of all rows."""
+    whole = Compared()
+    for group in groups:
+        whole += group
+    return whole
+
+
+def _cells(group: Compared) -> list[str]:
+    unrated = f"{group.first.unrated} → {group.second.unrated}"
+    difference = group.second.fee - group.first.fee
+    counts = [str(group.requests), str(group.changed), unrated]
+    return [*counts, str(group.first.fee), str(group.second.fee), str(difference)]
+
+
+def _side(side: JsonObject) -> str:
+    parts = [_pairs(side["prices"])]
+    parts += [f"above {t['input_tokens_above']}: {_prices(t)}" for t in side.get("tiers", ())]
+    parts += [f"at certain hours: {_prices(t)}" for t in side.get("time_overrides", ())]
+    for name in ("multiplier", "effective_from", "effective_to"):
+        if name in side:
+            parts.append(f"{name} {side[name]}")
+    return "; ".join(parts)
+
+
+def _prices(prices: JsonObject) -> str:
+    return _pairs({name: price for name, price in prices.items() if name not in _SAID_APART})
+
+
+def _pairs(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _context(context: JsonObject) -> str:
+    return f" ({_pairs(context)})" if context else ""
+
+
+def _source(row: JsonObject) -> str:
+    source = row.get("source") or ["unknown"]
+    names = ", ".join(source) if isinstance(source, list) else str(source)
+    confidence = row.get("confidence")
+    return f"{names}; confidence {confidence}" if confidence else names
+
+
+def _notes(rating: JsonObject) -> str:
+    said = [*rating.get("unrated_units", ()), *rating.get("notes", ())]
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _amount(value: object) -> str:
+    return "unknown" if value is None else f"{value} USD"
