@@ -166,8 +166,15 @@ class ChatCompletions:
 
 
 def _model_allowed(caller: Caller, request: ChatRequest, route: Route) -> bool:
-    """The caller's API key is for any model, or for this one by one of its names."""
-    return not caller.models or bool({request.model, route.upstream_model} & caller.models)
+    """The caller's API key is for any model, or for this one by one of its names.
+
+    Other models that the body names must be ones that both the API key and the stored key are for.
+    """
+    named = {request.model, route.upstream_model}
+    if caller.models and not named & caller.models:
+        return False
+    further = route.provider.further_models(request.body) - named
+    return all(not limit or further <= limit for limit in (caller.models, route.credential.models))
 
 
 def headers_of(scope: Scope) -> dict[str, str]:

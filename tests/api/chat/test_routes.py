@@ -84,6 +84,24 @@ async def test_a_key_of_ours_may_be_limited(calls: Calls) -> None:
     assert limited.headers["x-request-id"] == limited.json["error"]["request_id"]
 
 
+async def test_a_limited_key_reaches_no_other_model_by_another_field(calls: Calls) -> None:
+    calls.ledger.add_credential(
+        calls.account_id, provider="openrouter", fields={"apiKey": "sk-or-v1-x"}, key_suffix="v1-x"
+    )
+    issued = calls.ledger.issue_api_key(calls.account_id, "caller", models=["a/one", "b/two"])
+    limited = {"authorization": f"Bearer {issued.secret.reveal()}"}
+    forced = {"x-byok-provider": "openrouter"}
+    other = {"model": "a/one", "models": ["b/two", "c/three"]}
+    refused = await calls.call(headers={**limited, **forced}, **other)
+    assert (refused.status, refused.json["error"]["code"]) == (403, "model_not_allowed")
+    assert calls.requests() == []
+    calls.provider.answers = [json_answer(), json_answer()]
+    known = await calls.call(headers={**limited, **forced}, model="a/one", models=["b/two"])
+    assert known.status == 200
+    anybody = await calls.call(headers=forced, **other)
+    assert anybody.status == 200
+
+
 @pytest.mark.parametrize("what", ["suspended", "revoked"])
 async def test_a_key_that_is_stopped_while_its_body_arrives(calls: Calls, what: str) -> None:
     issued = calls.ledger.issue_api_key(calls.account_id, "caller")
