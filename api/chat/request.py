@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ BYOK_MEMBERS: Final = frozenset(
 )
 _LEVELS_SURE: Final = 250
 """So many levels can always be written again."""
+_ZEROED: Final = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG_NUMBER: Final = b"0" * len(str(2**63))
+"""A body without so long a run of digits, all taken for noughts, holds no number beyond 64 bits."""
+_PARAMETER: Final = re.compile(r"[a-z_]{1,40}")
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _TRUE: Final = frozenset({"true", "1", "on", "yes"})
 _FALSE: Final = frozenset({"false", "0", "off", "no"})
@@ -88,6 +93,8 @@ def _object(raw: bytes) -> JsonObject:
         raise ApiError(400, "invalid_json", f"The body is not valid JSON: {error}") from None
     if not isinstance(body, dict):
         raise ApiError(400, "invalid_json", "The body must be a JSON object.")
+    if _LONG_NUMBER in raw.translate(_ZEROED):
+        _check_numbers(json.loads(raw, parse_int=_shortened))
     messages = body.get("messages")
     if messages is None:
         raise _missing("messages")
@@ -99,6 +106,28 @@ def _object(raw: bytes) -> JsonObject:
         if not isinstance(message.get("role"), str):
             raise _invalid(f"messages[{index}].role", "must be a string")
     return body
+
+
+def _check_numbers(body: JsonObject) -> None:
+    """A whole number beyond 64 bits would silently lose digits on its way to the provider."""
+    for name, value in body.items():
+        if _beyond_64_bits(value):
+            # Names that are no parameter's are not repeated: they may be anything.
+            param = name if _PARAMETER.fullmatch(name) else "body"
+            raise _invalid(param, "holds a whole number beyond 64 bits, which cannot be passed on")
+
+
+def _beyond_64_bits(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_beyond_64_bits, value.values()))
+    if isinstance(value, list):
+        return any(map(_beyond_64_bits, value))
+    return isinstance(value, int) and not -(2**63) <= value < 2**64
+
+
+def _shortened(digits: str) -> int:
+    """Python refuses to read very long numbers; the beginning of one is long enough."""
+    return int(digits[:22])
 
 
 def _model(body: JsonObject) -> str:

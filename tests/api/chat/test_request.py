@@ -154,6 +154,27 @@ def test_wrong_headers_are_named(headers: dict[str, str], param: str) -> None:
     assert refused(headers=headers) == ("invalid_parameter_value", param)
 
 
+@pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 0, 10**18, 1e300, 2.0**64])
+def test_numbers_that_can_be_passed_on(number: float) -> None:
+    request = parsed(seed=number, messages=[*SAID, {"role": "user", "content": "9" * 100}])
+    assert request.body["seed"] == number
+    assert type(request.body["seed"]) is type(number)
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ('"seed":18446744073709551616', "seed"),
+        ('"seed":-9223372036854775809', "seed"),
+        ('"tools":[{"function":{"parameters":{"maximum":1' + "0" * 300 + "}}}]", "tools"),
+        ('"sk-Secret":[1' + "0" * 30 + "]", "body"),
+    ],
+)
+def test_numbers_that_would_change_on_the_way(more: str, param: str) -> None:
+    raw = '{"model":"m","messages":[{"role":"user","content":"hi"}],' + more + "}"
+    assert refused(raw.encode()) == ("invalid_parameter_value", param)
+
+
 def test_boundaries() -> None:
     assert parsed(n=128).choices == 128
     assert parsed(model="x" * 256).model == "x" * 256
