@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from typing import Final
@@ -115,8 +116,9 @@ def _check_model(model: str, region: str) -> None:
 
 
 def _context(model: str, key: ProviderKey) -> JsonObject:
+    """Where the call is served, and which model an ARN stands for, if anybody said so."""
     context: JsonObject = {"region": key["region"]}
-    named = model_named(model)
+    named = json.loads(key.get("models") or "{}").get(model) or model_named(model)
     if named is not None:
         context["deployment_model"] = named
     return context

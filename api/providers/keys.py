@@ -98,22 +98,24 @@ def unusual(form: KeyFormat, fields: Mapping[str, str]) -> str | None:
 
 
 def aws_fields(key: Mapping[str, Any], named_hosts: Collection[str]) -> Fields:
-    """Access keys with a region, or a Bedrock API key with a region."""
-    allowed = ("accessKeyId", "secretAccessKey", "region", "sessionToken", "apiKey")
-    _only(key, allowed)
+    """Access keys or a Bedrock API key, with a region; `models` says what the owner's ARNs are."""
+    access_key = ("accessKeyId", "secretAccessKey", "sessionToken")
+    _only(
+        key,
+        ("apiKey", "region", "models") if "apiKey" in key else (*access_key, "region", "models"),
+    )
     region = _field(key, "region")
     if region not in AWS_REGIONS:
         raise BadValue("key.region is not a region of AWS", param="key.region")
+    found = {"region": region, **_names(key, "models", _ARN)}
     if "apiKey" in key:
-        _only(key, ("apiKey", "region"))
-        return {"apiKey": _secret(key, "apiKey"), "region": region}
+        return {"apiKey": _secret(key, "apiKey"), **found}
     access = _field(key, "accessKeyId")
     if not re.fullmatch(r"[A-Z0-9]{16,128}", access):
         raise BadValue("key.accessKeyId is not an access key id", param="key.accessKeyId")
-    found = {
+    found |= {
         "accessKeyId": access,
         "secretAccessKey": _secret(key, "secretAccessKey", chars_min=16),
-        "region": region,
     }
     if key.get("sessionToken") is not None:
         found["sessionToken"] = _secret(key, "sessionToken", chars_min=16)
@@ -129,13 +131,13 @@ def azure_fields(key: Mapping[str, Any], named_hosts: Collection[str]) -> Fields
     deployment = _optional(key, "deploymentName") or pasted.get("deploymentName")
     if not deployment or not _DEPLOYMENT.fullmatch(deployment):
         raise BadValue("key.deploymentName is not a name", param="key.deploymentName")
-    return {**found, "deploymentName": deployment, **_told_deployments(key)}
+    return {**found, "deploymentName": deployment, **_names(key, "deployments", _DEPLOYMENT)}
 
 
 def azure_responses_fields(key: Mapping[str, Any], named_hosts: Collection[str]) -> Fields:
     """A resource's endpoint; a call's model picks the deployment, by its name or what it serves."""
     _only(key, ("endpoint", "apiKey", "apiVersion", "deployments"))
-    return {**_azure(key, named_hosts)[0], **_told_deployments(key)}
+    return {**_azure(key, named_hosts)[0], **_names(key, "deployments", _DEPLOYMENT)}
 
 
 AZURE_HOSTS: Final = (
@@ -182,10 +184,11 @@ def _aws_suffix(region: str) -> str:
 
 
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+_ARN: Final = re.compile(r"arn:[a-z0-9-]+:(?:bedrock|sagemaker):[A-Za-z0-9_.:/-]{1,2000}")
 _DEPLOYMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?:-preview)?|v1|preview|latest")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
-_DEPLOYMENTS_MAX: Final = 200
+_NAMES_MAX: Final = 200
 
 
 def _plain(slug: str, form: KeyFormat, key: object, param: str) -> str:
@@ -296,18 +299,17 @@ def _pasted(path: str, query: str) -> Fields:
     return found
 
 
-def _told_deployments(key: Mapping[str, Any]) -> Fields:
-    given = key.get("deployments")
-    return {} if given is None else {"deployments": json.dumps(_deployments(given), sort_keys=True)}
-
-
-def _deployments(given: object) -> dict[str, str]:
-    wrong = BadValue("key.deployments maps names to models", param="key.deployments")
-    if not isinstance(given, Mapping) or len(given) > _DEPLOYMENTS_MAX:
+def _names(key: Mapping[str, Any], field: str, pattern: re.Pattern[str]) -> Fields:
+    """The field that maps the owner's own names to models, as JSON text, if it is there."""
+    given = key.get(field)
+    if given is None:
+        return {}
+    wrong = BadValue(f"key.{field} maps names to models", param=f"key.{field}")
+    if not isinstance(given, Mapping) or len(given) > _NAMES_MAX:
         raise wrong
     for name, model in given.items():
-        if not isinstance(name, str) or not _DEPLOYMENT.fullmatch(name):
+        if not isinstance(name, str) or not pattern.fullmatch(name):
             raise wrong
         if not isinstance(model, str) or not 0 < len(model) <= 200 or not model.isprintable():
             raise wrong
-    return dict(given)
+    return {field: json.dumps(dict(given), sort_keys=True)}

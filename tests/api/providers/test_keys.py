@@ -152,6 +152,15 @@ def test_wrong_fields_of_aws_are_named(change: dict[str, Any], param: str) -> No
     assert wrong("aws", {**AWS, **change}) == param
 
 
+@pytest.mark.parametrize("key", [AWS, {"apiKey": "ABSKabcdefgh", "region": "us-east-1"}])
+def test_aws_keeps_what_the_owner_s_arns_stand_for(key: dict[str, Any]) -> None:
+    arn = "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abcdefghijkl"
+    fields = parse_key(PROVIDERS["aws"], {**key, "models": {arn: "amazon.nova-lite-v1:0"}})
+    assert json.loads(fields["models"]) == {arn: "amazon.nova-lite-v1:0"}
+    for wrong_map in ([arn], {arn: 5}, {arn: ""}, {"amazon.nova-lite-v1:0": "x"}, {arn + " ": "x"}):
+        assert wrong("aws", {**key, "models": wrong_map}) == "key.models"
+
+
 def test_aws_takes_no_plain_key() -> None:
     assert wrong("aws", "AKIAIOSFODNN7EXAMPLE") == "key"
     assert wrong("aws", "{not json") == "key"
