@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Final
 from urllib.parse import quote
 
 import orjson
 
-from api.providers.failures import FailureRules, classify
+from api.providers.failures import classify
+from api.providers.gemini_answer import RULES
 from api.providers.gemini_reply import BodyReader, StreamReader
 from api.providers.gemini_request import request_body
 from api.providers.port import (
@@ -26,10 +26,6 @@ from api.providers.verbatim import written
 
 NAME: Final = "google.generate_content"
 VERSION: Final = "/v1beta/"
-_RULES: Final = FailureRules(
-    # What others say of an empty account, Google says of a limit per minute or day.
-    money_words=re.compile(r"prepayment credits are depleted", re.I)
-)
 
 
 class Gemini:
@@ -59,7 +55,7 @@ class Gemini:
 
     def failure(self, status: int, headers: Headers, body: bytes) -> ProviderFailure:
         """What an answer with an error status means."""
-        return classify(status, headers, body, _RULES)
+        return classify(status, headers, body, RULES)
 
 
 def gemini_auth(key: ProviderKey) -> dict[str, str]:
@@ -69,17 +65,14 @@ def gemini_auth(key: ProviderKey) -> dict[str, str]:
 
 def check(key: ProviderKey, base_url: str, model: str | None, _at: datetime) -> Check:
     """Counting tokens is free and needs the right to use the model; else the list of models."""
+    headers = {**gemini_auth(key), "accept": "application/json"}
     if model is None:
-        url, method, body = base_url.rstrip("/") + VERSION + "models?pageSize=1", "GET", b""
-    else:
-        url, method = _url(base_url, model, "countTokens"), "POST"
-        body = orjson.dumps({"contents": [{"role": "user", "parts": [{"text": "."}]}]})
-    headers = {
-        **gemini_auth(key),
-        "content-type": "application/json",
-        "accept": "application/json",
-    }
-    return Check(request=UpstreamRequest(url=url, headers=headers, body=body, method=method))
+        url = base_url.rstrip("/") + VERSION + "models?pageSize=1"
+        return Check(request=UpstreamRequest(url=url, headers=headers, body=b"", method="GET"))
+    body = orjson.dumps({"contents": [{"role": "user", "parts": [{"text": "."}]}]})
+    headers["content-type"] = "application/json"
+    url = _url(base_url, model, "countTokens")
+    return Check(request=UpstreamRequest(url=url, headers=headers, body=body))
 
 
 def _url(base_url: str, model: str, method: str) -> str:

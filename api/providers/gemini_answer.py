@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import orjson
 
-from api.providers.failures import classify_inside, unreadable
+from api.providers.failures import FailureRules, classify_inside, unreadable
 from api.providers.gemini_grounding import Grounding
 from api.providers.gemini_models import rules_of
 from api.providers.gemini_partial import PartialCall
@@ -19,6 +20,10 @@ from api.providers.port import ChatCall, Outcome, ProviderFailure, RawObject
 from api.providers.usage import keep_raw, told_word
 from api.providers.verbatim import written
 
+RULES: Final = FailureRules(
+    # What others say of an empty account, Google says of a limit per minute or day.
+    money_words=re.compile(r"prepayment credits are depleted", re.I)
+)
 _FILTERED: Final = frozenset(
     {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR"}
 )
@@ -33,6 +38,7 @@ _REASONS: Final = {
     11: "IMAGE_SAFETY",
 }
 """Numbers stand for words where an answer was asked for with `enum-encoding=int`."""
+_WHOLE: Final = "promptTokenCount"
 _BLOCKED: Final = "The provider blocked the prompt"
 
 
@@ -53,7 +59,7 @@ class Answer:
         self.said: list[str] = []
         self._call = call
         self._candidates: dict[int, _Candidate] = {}
-        self._usage: RawObject | None = None
+        self._usage: RawObject = {}
         self._usage_from = b""
 
     @property
@@ -72,14 +78,15 @@ class Answer:
         """What one response says."""
         outcome = self.outcome
         if found.get("error"):
-            self.fail(classify_inside(found))
+            self.fail(classify_inside(found, RULES))
         if outcome.failure is not None:
             return
         outcome.upstream_id = outcome.upstream_id or told_word(found.get("responseId"))
         model = told_word(found.get("modelVersion"))
         outcome.model = model.removeprefix("models/") if model else outcome.model
         usage = found.get("usageMetadata")
-        if isinstance(usage, dict) and usage:
+        if isinstance(usage, dict) and usage and (_WHOLE in usage or _WHOLE not in self._usage):
+            # Each report is the whole as of then; one without the prompt's count is none.
             self._usage, self._usage_from = usage, data
         candidates = objects(found.get("candidates"))
         for place, candidate in enumerate(candidates):
@@ -103,13 +110,13 @@ class Answer:
         outcome.finish_reason = reasons[0] if reasons else None
         if outcome.failure is None and not self._candidates:
             outcome.failure = self._no_answer()
-        if self._usage is not None:
-            self._settle_usage(outcome, self._usage)
+        if self._usage:
+            self._settle_usage(outcome)
         return outcome
 
-    def _settle_usage(self, outcome: Outcome, usage: RawObject) -> None:
-        found = normalise_gemini_usage(usage, outcome.model)
-        outcome.usage_raw = keep_raw(found, self._usage_from, usage, "usageMetadata")
+    def _settle_usage(self, outcome: Outcome) -> None:
+        found = normalise_gemini_usage(self._usage, outcome.model)
+        outcome.usage_raw = keep_raw(found, self._usage_from, self._usage, "usageMetadata")
         if not outcome.ended and found.usage.get("output_tokens") == 0:
             # Nothing yet is not nothing.
             del found.usage["output_tokens"], found.provenance["output_tokens"]
@@ -127,7 +134,7 @@ class Answer:
             provenance["web_search_calls"] = "derived"
 
     def _no_answer(self) -> ProviderFailure:
-        if self._usage is not None and "promptTokenCount" not in self._usage:
+        if self._usage and _WHOLE not in self._usage:
             # What Google sends when Model Armor stopped the call: nothing but the traffic type.
             return ProviderFailure(
                 kind="bad_request",
@@ -179,6 +186,8 @@ class Answer:
         logprobs: RawObject | None,
     ) -> Piece:
         delta: RawObject = {}
+        if candidate.signature:
+            delta["extra_content"] = _signed(candidate.signature)
         candidate.finish = _finish_reason(reason, calls=candidate.calls)
         told = text_of(found, "finishMessage")
         if candidate.finish == "content_filter" and told:
@@ -204,7 +213,8 @@ class Answer:
             self.outcome.generated = True
             yield {"images": [image]}
         if signature and "text" in part:
-            yield {"extra_content": _signed(signature)}
+            # Given once, with the end: clients that add up what they do not know would join two.
+            candidate.signature = signature
 
     def _call_part(
         self, index: int, candidate: _Candidate, called: RawObject, signature: str | None
@@ -256,13 +266,14 @@ class Answer:
 class _Candidate:
     """A choice that is being written."""
 
-    __slots__ = ("calls", "finish", "grounding", "open", "text")
+    __slots__ = ("calls", "finish", "grounding", "open", "signature", "text")
 
     def __init__(self) -> None:
         self.calls = 0
         self.finish: str | None = None
         self.grounding = Grounding()
         self.open: PartialCall | None = None
+        self.signature: str | None = None
         self.text: list[str] = []
 
 

@@ -71,9 +71,11 @@ class BodyReader:
             found = None
         if not isinstance(found, dict | list):
             answer.fail(unreadable("The provider's answer is not a JSON object."))
-        for response in objects(found if isinstance(found, list) else [found]):
-            for piece in answer.take(response, data):
-                messages.setdefault(piece.choice, _Message()).add(piece)
+        for text in JsonPieces().feed(data) if isinstance(found, list) else [data]:
+            response = loads(text) if isinstance(found, list) else found
+            if isinstance(response, dict):
+                for piece in answer.take(response, text):
+                    messages.setdefault(piece.choice, _Message()).add(piece)
         return answer, messages
 
 

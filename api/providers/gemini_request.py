@@ -55,6 +55,7 @@ _THINKING: Final = {
     "thinking_budget": "thinkingBudget",
     "thinking_level": "thinkingLevel",
 }
+_LABELS: Final = frozenset({"$schema", "title", "description"})
 _SEED_MASK: Final = 2**31 - 1
 
 
@@ -136,9 +137,15 @@ def _declaration(tool: Any, param: str) -> RawObject:
     if function.get("description"):
         found["description"] = function["description"]
     schema = function.get("parameters")
-    if isinstance(schema, Mapping) and (schema.get("properties") or "type" not in schema):
+    if isinstance(schema, Mapping) and not _takes_nothing(schema):
         found["parametersJsonSchema"] = cleaned(dict(schema), param=f"{param}.function.parameters")
     return found
+
+
+def _takes_nothing(schema: Mapping[str, Any]) -> bool:
+    """An object without properties: Gemini wants no schema then."""
+    told = {name for name, value in schema.items() if value and name not in _LABELS}
+    return told <= {"type"}
 
 
 def _any_strict(tools: list[Any]) -> bool:
@@ -185,13 +192,13 @@ def _sampling(config: RawObject, asked: Mapping[str, Any]) -> None:
     if stops:
         config["stopSequences"] = stops
     seed = asked.get("seed")
-    if type(seed) is int:
+    if seed is not None:
         # Gemini's seed has 32 bits; the same seed still gives the same one.
-        config["seed"] = seed & _SEED_MASK
+        config["seed"] = seed & _SEED_MASK if type(seed) is int else seed
     if asked.get("logprobs"):
         config["responseLogprobs"] = True
-        if asked.get("top_logprobs"):
-            config["logprobs"] = asked["top_logprobs"]
+    if asked.get("top_logprobs"):
+        config["logprobs"] = asked["top_logprobs"]
 
 
 def _thinking(config: RawObject, asked: Mapping[str, Any], rules: ModelRules) -> None:
