@@ -74,16 +74,14 @@ def paid_version(
         _Judged(cost, _excluded(book, cost, at, own=cost.row.provider == free.provider))
         for cost in _costs(book, free, usage, at)
     ]
-    stages: list[list[_Judged]] = [judged]
     if setting == "same-provider-first":
-        stages.insert(0, [each for each in judged if each.cost.row.provider == free.provider])
-    for stage in stages:
-        chosen, stage_judged = _lowest(stage)
+        own = [each for each in judged if each.cost.row.provider == free.provider]
+        chosen, named = _lowest(own)
         if chosen is not None:
-            outside = [each for each in judged if each not in stage]
-            named = [*stage_judged, *(_outside(each) for each in outside)]
-            return chosen.cost, _candidates(named, chosen)
-    return None, _candidates(judged, None)
+            others = [each for each in judged if each.cost.row.provider != free.provider]
+            return chosen.cost, _candidates([*named, *map(_outside, others)])
+    chosen, named = _lowest(judged)
+    return None if chosen is None else chosen.cost, _candidates(named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +160,7 @@ def _outside(judged: _Judged) -> _Judged:
     return judged if judged.lost else replace(judged, lost="other_provider")
 
 
-def _candidates(judged: Iterable[_Judged], chosen: _Judged | None) -> tuple[Candidate, ...]:
+def _candidates(judged: Iterable[_Judged]) -> tuple[Candidate, ...]:
     ordered = sorted(judged, key=lambda each: each.rank)
     return tuple(
         Candidate(
