@@ -65,7 +65,7 @@ _FAMILIES: Final[tuple[tuple[str, Family], ...]] = (
 _UNKNOWN: Final = Family(caches=True)
 """Also what an ARN leads to: Bedrock itself says what that model cannot do."""
 
-_PROFILE: Final = re.compile(r"(?:us-gov|global|apac|[a-z]{2})\.(?=[a-z0-9-]+\.)")
+_PROFILE: Final = re.compile(r"^(?:us-gov|global|apac|[a-z]{2})\.(?=[a-z0-9-]+\.)")
 _NAMED_BY_ARN: Final = re.compile(
     r"arn:[^:]+:bedrock:[^:]*:[^:]*:(?:foundation-model|inference-profile)/(.+)"
 )
