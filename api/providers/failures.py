@@ -116,7 +116,8 @@ _SCOPES: Final = re.compile(r"missing scopes?\b|insufficient permissions for thi
 _TOO_LONG: Final = re.compile(
     r"maximum context length|prompt is too long|exceeds? (?:the )?(?:model'?s )?context"
     r"|context (?:length|limit|window).{0,40}exceed|exceed.{0,20}context (?:length|limit|window)"
-    r"|input is too long|input token count.{0,40}exceeds the maximum",
+    r"|input is too long|inputs?`? tokens \+ .{0,40}must be <="
+    r"|input token count.{0,40}exceeds the maximum",
     re.I,
 )
 _DELAY: Final = re.compile(r"(\d{1,9})(?:\.(\d{1,9}))?s", re.A)
@@ -253,7 +254,7 @@ def _flat(found: Mapping[str, Any]) -> _Said:
     elif isinstance(inner, Mapping):
         code = _text(inner.get("code"))
     code = code or _text(found.get("code"))
-    kind = _text(found.get("type")) or _text(found.get("status"))
+    kind = next(filter(None, (_text(found.get(name)) for name in ("type", "status", "reason"))), "")
     return _Said(message, kind.lower(), code.lower(), _status(found), retry_after)
 
 

@@ -28,6 +28,12 @@ _PATTERNS: Final = (
     re.compile(r"()[A-Za-z0-9_\-]{0,64}…[A-Za-z0-9]{4}\b"),
     re.compile(r"()(?<![A-Za-z0-9)\]])\.{3}[A-Za-z0-9]{4}\b"),
     re.compile(r"()\b(?:org|proj|acct|user|team)[-_](?=[A-Za-z]*\d)[A-Za-z0-9]{6,}"),
+    re.compile(
+        r"(\b(?:account|organi[sz]ation|project|team|user)(?:[ _-]?id)?\s*[:=]?\s*(['\"`]))"
+        r"[^'\"`]{4,}(?=\2)",
+        re.I,
+    ),
+    re.compile(r"(\baccounts/)(?!fireworks/)[A-Za-z0-9_\-]{3,}"),
     re.compile(r"()\b\d{12}\b"),
     re.compile(r"()[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]+\.[A-Za-z0-9.\-]+"),
     re.compile(r"()\b(?=[A-Za-z_]*\d)(?=[0-9_]*[A-Za-z])[A-Za-z0-9_]{32,}\b"),
