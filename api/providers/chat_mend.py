@@ -61,7 +61,10 @@ class Mender:
         else:
             changes["choices"] = []
         usage = found.get("usage")
-        if isinstance(usage, dict):
+        if isinstance(usage, dict) and not self._whole and choices:
+            # OpenAI tells usage once, in a chunk of its own; clients that add up would count twice.
+            changes["usage"] = None
+        elif isinstance(usage, dict):
             counted = in_openai_words(usage, self._model, self._rules)
             if counted is not usage:
                 changes["usage"] = counted
