@@ -88,7 +88,7 @@ class Router:
         self, model: str, ordered: Sequence[CredentialView], book: PriceBook
     ) -> Iterator[Route]:
         """Every credential that serves the model, the best rule first; one may come twice."""
-        usable = [c for c in ordered if self._why_not(c, model) is None]
+        usable = [c for c in ordered if self._why_not(c, model, book) is None]
         for rule in RULES:
             for credential in usable:
                 upstream = self._upstream_id(book, credential.provider, model, rule)
@@ -103,20 +103,12 @@ class Router:
         credentials: Sequence[CredentialView],
         book: PriceBook,
     ) -> JsonObject:
-        """Which credential would serve `model`, and why each of the others would not."""
-        try:
-            chosen: Route | None = self.choose(
-                model=model,
-                slug=None,
-                credential_id=None,
-                account=account,
-                credentials=credentials,
-                book=book,
-            )
-        except ApiError:
-            chosen = None
-        considered = []
-        for credential in in_account_order(credentials, account):
+        """Which credential would serve `model`, which would follow it, and why the others not."""
+        ordered = in_account_order(credentials, account)
+        routes = list(self._by_model(model, ordered, book))
+        chosen = routes[0] if routes else None
+        considered: list[JsonObject] = []
+        for credential in ordered:
             serves = chosen is not None and credential is chosen.credential
             considered.append(
                 {
@@ -126,14 +118,10 @@ class Router:
                     "serves": serves,
                     "reason": chosen.rule
                     if chosen is not None and serves
-                    else self._why_not(credential, model)
-                    or (
-                        "comes_later_in_order"
-                        if self._known(book, credential.provider, model)
-                        else "provider_does_not_list_the_model"
-                    ),
+                    else self._why_not_first(credential, model, book),
                 }
             )
+        following = dict.fromkeys(each.credential.credential_id for each in routes)
         return {
             "model": model,
             "provider": chosen.provider.slug if chosen else None,
@@ -141,6 +129,7 @@ class Router:
             "upstream_model": chosen.upstream_model if chosen else None,
             "rule": chosen.rule if chosen else None,
             "considered": considered,
+            "fallbacks": list(following)[1:],
             "providers_that_would_serve": self._serving(model, book),
         }
 
@@ -157,7 +146,7 @@ class Router:
             raise ApiError(
                 404, "not_found", "You have no such credential.", param="byok.credential"
             )
-        reason = self._why_not(found, model)
+        reason = self._why_not(found, model, book)
         if reason is not None and reason != "rejected":  # a mended key may recover
             raise _unusable(found, reason)
         return self._route(found, self._forced_id(book, found.provider, model), "forced")
@@ -167,10 +156,10 @@ class Router:
     ) -> Route:
         own = [c for c in credentials if c.provider == slug]
         for credential in own:
-            if self._why_not(credential, model) is None:
+            if self._why_not(credential, model, book) is None:
                 return self._route(credential, self._forced_id(book, slug, model), "forced")
         if own:
-            raise _unusable(own[0], str(self._why_not(own[0], model)))
+            raise _unusable(own[0], str(self._why_not(own[0], model, book)))
         served = self._providers[slug].dialect is not None
         raise ApiError(
             400,
@@ -187,22 +176,39 @@ class Router:
         assert provider.dialect is not None  # noqa: S101 - _why_not has refused the others
         return Route(provider, provider.dialect, credential, upstream_model, rule)
 
-    def _why_not(self, credential: CredentialView, model: str) -> str | None:
+    def _why_not(self, credential: CredentialView, model: str, book: PriceBook) -> str | None:
         if credential.disabled:
             return "disabled"
         provider = self._providers.get(credential.provider)
         if provider is None or provider.dialect is None:
             return "provider_not_served_yet"
-        if credential.models and model not in credential.models:
-            return "model_not_allowed"
+        if credential.models:
+            names = {model, self._forced_id(book, credential.provider, model)}
+            if not names & credential.models:
+                return "model_not_allowed"
         return "rejected" if credential.status == "rejected" else None
+
+    def _why_not_first(self, credential: CredentialView, model: str, book: PriceBook) -> str:
+        slug = credential.provider
+        reason = self._why_not(credential, model, book)
+        if reason is not None:
+            return reason
+        if slug == _named_in(model):
+            return "comes_later_in_order"
+        if not self._providers[slug].auto_mapped:
+            return "never_auto_mapped"
+        known = self._known(book, slug, model)
+        return "comes_later_in_order" if known else "provider_does_not_list_the_model"
 
     def _serving(self, model: str, book: PriceBook) -> list[str]:
         return sorted(
             slug
             for slug, provider in self._providers.items()
             if provider.dialect is not None
-            and (slug == _named_in(model) or self._known(book, slug, model))
+            and (
+                slug == _named_in(model)
+                or (provider.auto_mapped and self._known(book, slug, model))
+            )
         )
 
     def _nothing_serves(
@@ -211,7 +217,9 @@ class Router:
         serving = self._serving(model, book)
         spoilt = None
         for credential in credentials:
-            reason = self._why_not(credential, model) if credential.provider in serving else None
+            if credential.provider not in serving:
+                continue
+            reason = self._why_not(credential, model, book)
             if reason == "model_not_allowed":
                 return _unusable(credential, reason)
             if reason is not None and spoilt is None:

@@ -178,6 +178,83 @@ def test_a_provider_that_is_not_served_yet() -> None:
     assert "cannot call groq yet" in refused("llama", OPENAI, slug="groq").message
 
 
+@pytest.mark.parametrize("limit", ["gpt-4o-mini", "openai/gpt-4o-mini"])
+def test_a_limit_may_name_the_model_in_either_way(limit: str) -> None:
+    limited = key("openai", models=frozenset({limit}))
+    assert choose("openai/gpt-4o-mini", limited).upstream_model == "gpt-4o-mini"
+    assert refused("openai/gpt-4o", limited).code == "model_not_allowed"
+
+
+def test_a_gateway_s_own_slashes() -> None:
+    """A prefix counts only with a key of that slug; else the text may be an id of a gateway."""
+    gateway = key("openrouter", 1)
+    route = choose("openai/gpt-4o-mini", gateway)
+    assert (route.provider.slug, route.upstream_model, route.rule) == (
+        "openrouter",
+        "openai/gpt-4o-mini",
+        "exact",
+    )
+    route = choose("openai/gpt-4o-mini", gateway, key("openai", 2))
+    assert (route.provider.slug, route.upstream_model, route.rule) == (
+        "openai",
+        "gpt-4o-mini",
+        "prefix",
+    )
+    route = choose("openrouter/openai/gpt-4o-mini", gateway, key("openai", 2))
+    assert (route.provider.slug, route.upstream_model) == ("openrouter", "openai/gpt-4o-mini")
+    spoilt = key("openai", 2, status="rejected")
+    assert choose("openai/gpt-4o-mini", gateway, spoilt).provider.slug == "openrouter"
+    route = choose("gpt-4o-mini", gateway)
+    assert (route.upstream_model, route.rule) == ("openai/gpt-4o-mini", "canonical")
+
+
+def test_a_provider_that_is_never_mapped_serves_where_it_is_named() -> None:
+    # Row and book speak of it like of any other, so that only the row's word decides.
+    lonely = Router({**PROVIDERS, "openai": replace(PROVIDERS["openai"], auto_mapped=False)})
+
+    def chosen(model: str, slug: str | None = None) -> Route:
+        return lonely.choose(
+            model=model,
+            slug=slug,
+            credential_id=None,
+            account=ACCOUNT,
+            credentials=(OPENAI,),
+            book=BOOK,
+        )
+
+    assert chosen("openai/gpt-4o-mini").rule == "prefix"
+    assert chosen("gpt-4o-mini", "openai").rule == "forced"
+    with pytest.raises(ApiError) as caught:
+        chosen("gpt-4o-mini")
+    assert "openai" not in (caught.value.details or {})["providers"]  # type: ignore[operator]
+    told = lonely.explain(model="gpt-4o-mini", account=ACCOUNT, credentials=(OPENAI,), book=BOOK)
+    assert [each["reason"] for each in told["considered"]] == ["never_auto_mapped"]
+    assert not PROVIDERS["hyperbolic"].auto_mapped
+
+
+def test_an_inference_profile_is_an_exact_id() -> None:
+    route = choose("us.anthropic.claude-sonnet-4-5-20250929-v1:0", ANTHROPIC, key("aws", 3))
+    assert (route.provider.slug, route.rule) == ("aws", "exact")
+    assert route.upstream_model == "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+
+
+def test_what_would_follow_the_first_choice() -> None:
+    first, gateway, second = key("openai", 1), key("openrouter", 2), key("openai", 3)
+    found = ROUTER.alternatives(
+        model="openai/gpt-4o-mini",
+        tried={first.credential_id},
+        account=ACCOUNT,
+        credentials=(first, gateway, second, key("openai", 4, disabled=True)),
+        book=BOOK,
+    )
+    routes = list({route.credential.credential_id: route for route in found}.values())
+    assert [route.credential for route in routes] == [second, gateway]
+    told = ROUTER.explain(
+        model="openai/gpt-4o-mini", account=ACCOUNT, credentials=(first, gateway, second), book=BOOK
+    )
+    assert told["fallbacks"] == [second.credential_id, gateway.credential_id]
+
+
 def test_the_explanation_agrees_with_the_choice() -> None:
     keys = (key("openai", 1, disabled=True), key("openai", 2), key("openai", 3), ANTHROPIC)
     told = ROUTER.explain(model="gpt-4o-mini", account=ACCOUNT, credentials=keys, book=BOOK)
