@@ -17,7 +17,7 @@ import orjson
 from domain.clock import instant_text, parse_instant
 from domain.errors import BadValue, DomainError
 from domain.events.base import JsonObject
-from pricing.row import Conditions, Row, row_of
+from pricing.row import STANDARD, Conditions, Row, row_of
 
 KINDS: Final = ("row", "name", "seen", "deprecated")
 _PRICED_AS: Final = {"openai-responses": "openai", "azure-responses": "azure"}
@@ -155,6 +155,7 @@ class PriceBook:
         """The instant of the newest entry: what freshness is measured from."""
         self._exact: dict[tuple[str, str], tuple[Row, ...]] = {}
         self._keyed: dict[str, tuple[Row, ...]] = {}
+        self._standard: dict[str, tuple[Row, ...]] = {}
         self._seen: dict[int, datetime | None] = {}
         self._fitting: dict[tuple[str, str, Conditions], tuple[Row, ...]] = {}
 
@@ -205,6 +206,16 @@ class PriceBook:
                 self._keyed[canonical] = rows
         return rows
 
+    def standard_rows_of_key(self, canonical: str) -> tuple[Row, ...]:
+        """Those without conditions, by provider and model; of one model the latest entry last."""
+        rows = self._standard.get(canonical)
+        if rows is None:
+            found = [row for row in self.rows_of_key(canonical) if row.conditions == STANDARD]
+            rows = tuple(sorted(found, key=lambda row: (row.provider, row.model, row.n)))
+            if rows:
+                self._standard[canonical] = rows
+        return rows
+
     def canonical(self, provider: str, model: str) -> str | None:
         """The canonical name of an id, or None when this book does not know it."""
         provider = price_provider(provider)
@@ -236,7 +247,7 @@ class PriceBook:
         if row.n not in self._seen:
             marks = self._entries.seen.get(row.id, ())
             seen = [parse_instant(at) for n, at in marks if n <= self.rows]
-            self._seen[row.n] = max([*seen, *filter(None, [row.recorded_at])], default=None)
+            self._seen[row.n] = max(seen, default=row.recorded_at)
         return self._seen[row.n]
 
     def deprecated(self, row: Row, at: datetime) -> bool:

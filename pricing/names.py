@@ -14,21 +14,22 @@ _SERVICE_CLASS: Final = frozenset({"batch", "flex", "priority", "fast"})
 """Variants after a colon that are sold at another service class: models of their own."""
 _VENDORS: Final = (
     "ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot|moonshotai|nvidia"
-    "|openai|qwen|writer|zai"
+    "|openai|qwen|twelvelabs|writer|xai|zai"
 )
 _BEDROCK: Final = re.compile(
-    rf"^(?:(?:us-gov|global|apac|us|eu|jp|au|ca|sa)\.)?(?:{_VENDORS})\.(?=[a-z])"
+    rf"^(?:(?:us-gov|global|apac|us|eu|jp|au|ca|sa|in)\.)?(?:{_VENDORS})\.(?=[a-z])"
 )
-_BEDROCK_VERSION: Final = re.compile(r"-v\d+(?::\d+(?::\d+k)?)?$|:\d+$")
+_BEDROCK_VERSION: Final = re.compile(r"-v\d+:\d+(?::\d+k)?$|-v1$|-1:\d+$|:\d+$")
 _DATE: Final = re.compile(r"[-@]20\d{2}-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01])(?=$|[-:])")
-_POINT: Final = re.compile(r"(?<![\d.])(\d)[-p](\d)(?![\d.]|[bmkx])")
+_POINT: Final = re.compile(r"(?<![\d.])(\d)[-_p](\d)(?![\d.]|[bmkx])")
 _FREE: Final = re.compile(r"[-_]free$")
-_SERVING: Final = re.compile(r"-(?:tee|fp8|fp4|nvfp4|bf16|awq|int4|maas|versatile)$")
-_TUNING: Final = re.compile(r"-(?:instruct|it)$")
+_SERVING: Final = re.compile(r"-(?:tee|fp8|fp4|nvfp4|bf16|awq|int4|maas|versatile|hf)$")
+_TUNING: Final = re.compile(r"-(?:instruct|it)(?=-\d{4}$|$)")
 _OPEN_SERVING: Final = re.compile(r"-(?:turbo|instant|lite)$")
-_OPEN_FAMILIES: Final = re.compile(
-    r"^(?:llama|qwen|deepseek|mixtral|mistral|gemma|glm|kimi|gpt-oss|minimax|phi|nemotron)"
+_OPEN_WEIGHTS: Final = re.compile(
+    r"^(?:(?:llama|qwen|mixtral|mistral|gemma|phi|nemotron).*\d+b|deepseek|gpt-oss)"
 )
+"""What others serve under names of their own; elsewhere -turbo and -lite are other models."""
 _VERSION_LETTER: Final = re.compile(r"(?<=-)v(?=\d)")
 
 
@@ -40,34 +41,35 @@ class Names:
 
     def key(self, model: str) -> str:
         """The canonical name of a model id, whoever spells it."""
-        name, variant = _bare(model.strip().lower())
+        name = model.strip().lower().rsplit("/", 1)[-1].lstrip("~")
+        name, variant = self._of_bedrock(name) if _BEDROCK.match(name) else _parted(name)
         name = self._aliases.get(name, name)
         name = _trimmed(name)
         name = self._aliases.get(name, name)
         return f"{name}:{variant}" if variant in _SERVICE_CLASS else name
 
+    def _of_bedrock(self, name: str) -> tuple[str, str]:
+        """Without geography, vendor and version; some say with the version who they are."""
+        name = _BEDROCK.sub("", name)
+        return self._aliases.get(name, _BEDROCK_VERSION.sub("", name)), ""
 
-def _bare(name: str) -> tuple[str, str]:
-    """Without what says who serves it and where: ARN, geography, account, organisation."""
-    if name.startswith("arn:"):
-        name = name.rsplit("/", 1)[-1]
-    name = name.rsplit("/", 1)[-1]
-    if _BEDROCK.match(name):
-        return _BEDROCK_VERSION.sub("", _BEDROCK.sub("", name)), ""
+
+def _parted(name: str) -> tuple[str, str]:
     name, _, variant = name.partition(":")
     return name, variant
 
 
 def _trimmed(name: str) -> str:
     """Without date, serving suffixes and tuning; version numbers with a point."""
-    name = _DATE.sub("", name)
+    name = _DATE.sub("", name.removesuffix("@default"))
     name = _POINT.sub(r"\1.\2", _VERSION_LETTER.sub("", name))
-    name = re.sub(r"^meta-(?=llama)", "", name)
-    name = re.sub(r"^llama(?=\d)", "llama-", name)
+    name = re.sub(r"^(?:meta-(?=llama)|nvidia-(?=nemotron)|fw-)", "", name)
+    name = re.sub(r"^(llama|gemma)(?=\d)", r"\1-", name)
+    name = re.sub(r"^qwen-(?=\d)", "qwen", name)
     before = None
     while before != name:
         before = name
         name = _TUNING.sub("", _SERVING.sub("", _FREE.sub("", name)))
-        if _OPEN_FAMILIES.match(name):
+        if _OPEN_WEIGHTS.match(name):
             name = _OPEN_SERVING.sub("", name)
     return name

@@ -45,6 +45,7 @@ READERS: Final[Mapping[str, Callable[[Path, str, str], Source]]] = {
 }
 """Every source by name; the file that each reads is named in its module."""
 SNAPSHOTS: Final = Path(__file__).with_name("snapshots.txt")
+VARIANT: Final = re.compile(r"-(?:fast|pro|latest|flashx|highspeed|preview)$")
 _EDITION: Final = re.compile(r"(?P<name>[a-z.-]+)=(?P<path>.+)@(?P<day>\d{4}-\d\d-\d\d)")
 _ECHO: Final = re.compile(r"-v1:0$")
 """How genai-prices names a Bedrock model that it knows by a pattern; real ids bear it or not."""
@@ -113,6 +114,7 @@ def propose(
                 standing.take(found, canonical, _deprecated(offers))
                 for spelling in sorted({also for offer in offers for also in offer.also} - models):
                     standing.name(provider, spelling, canonical)
+    standing.see_all("sandbox")
     return result
 
 
@@ -145,7 +147,11 @@ def _deprecated(offers: Iterable[Offer]) -> str | None:
 
 
 class _Naming:
-    """Canonical names: what models.dev calls an id, through the rules; else the rules alone."""
+    """Canonical names: what models.dev calls an id, through the rules; else the rules alone.
+
+    models.dev calls a variant that is sold at another price (-fast, -pro, -latest) by the name of
+    the plain model; to us it is one of its own.
+    """
 
     def __init__(self, names: Names, sources: Iterable[Source]) -> None:
         self._names = names
@@ -155,4 +161,6 @@ class _Naming:
                 self._given.update(source.canonical)
 
     def of(self, provider: str, model: str) -> str:
-        return self._names.key(self._given.get((provider, model), model))
+        own = self._names.key(model)
+        given = self._given.get((provider, model))
+        return own if given is None or VARIANT.search(own) else self._names.key(given)

@@ -67,6 +67,12 @@ class Standing:
             entry = {"provider": provider, "model": model, "canonical": canonical}
             self._append(provider, {"name": entry})
 
+    def see_all(self, provider: str) -> None:
+        """A sighting, now, of every standard row of a provider whose prices are our own."""
+        for (owner, _, conditions), row in list(self._open.items()):
+            if owner == provider and not conditions:
+                self._mark("seen", row["id"], self._at[:10])
+
     def _row(self, row: JsonObject) -> None:
         row_id = f"{row['provider']}/{row['model']}~{self._n + 1}"
         whole = {**row, "id": row_id, "recorded_at": self._at}

@@ -88,7 +88,7 @@ class Book:
                 row = {**entry["row"], "n": n, "free": is_free(entry["row"])}
                 self.by_model.setdefault((row["provider"], row["model"]), []).append(row)
                 self.by_name.setdefault(row["canonical"], []).append(row)
-                kind, about, at = "seen", row["id"], row["recorded_at"]
+                kind, about, at = "recorded", row["id"], row["recorded_at"]
             else:
                 kind = "seen" if "seen" in entry else "deprecated"
                 about, at = entry[kind]["row"], entry[kind]["at"]
@@ -119,9 +119,8 @@ class Book:
         """Neither deprecated, nor a name that moves, nor stale."""
         ended = any(since <= at for since in self.marks.get(("deprecated", row["id"]), ()))
         moving = row["model"].split(":")[0].endswith("-latest")
-        return (
-            not ended and not moving and self.newest - max(self.marks["seen", row["id"]]) <= FRESH
-        )
+        seen = self.marks.get(("seen", row["id"])) or self.marks["recorded", row["id"]]
+        return not ended and not moving and self.newest - max(seen) <= FRESH
 
 
 def open_book(lines: Sequence[bytes], book_hash: str) -> Book:
