@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, Final, Literal
 
 from api.chat.exchange import Exchange
@@ -23,8 +24,10 @@ from api.chat.settle import Settlement
 from api.providers.http import Answer, Upstream
 from domain.eventlog.sqlite import SQLiteStore
 from keytoll.__main__ import main
+from keytoll.price_list import PriceList
 from projections.projector import Projector
 from projections.store import clickhouse
+from workers import rerate
 
 When = Literal["before", "after"]
 POINTS: Final[dict[str, tuple[type, str, When]]] = {
@@ -43,6 +46,12 @@ FALLBACK_POINTS: Final[dict[str, tuple[type, str, When]]] = {
     "between-attempts": (Exchange, "_following", "before"),
     "next-attempt-recorded": (Exchange, "_following", "after"),
 }
+LATE_POINTS: Final[dict[str, tuple[type | ModuleType, str, When]]] = {
+    "book-recorded": (PriceList, "_record", "after"),
+    "deciding": (rerate, "decide", "after"),
+    "re-rated": (rerate.Rerater, "_rerate", "after"),
+}
+"""Between a price that is added and the calls that it rates."""
 """Passed by only where a call has a second attempt."""
 
 
@@ -71,7 +80,7 @@ class Death:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _wrap(owner: type, name: str, when: When, death: Death) -> None:
+def _wrap(owner: type | ModuleType, name: str, when: When, death: Death) -> None:
     inner: Callable[..., Any] = getattr(owner, name)
 
     @functools.wraps(inner)
@@ -99,7 +108,7 @@ if __name__ == "__main__":
     point = os.environ.pop("E2E_KILL_POINT", "")
     if point:
         _wrap(
-            *(POINTS | FALLBACK_POINTS)[point],
+            *{**POINTS, **FALLBACK_POINTS, **LATE_POINTS}[point],
             Death(
                 int(os.environ.pop("E2E_KILL_PASSAGE")), int(os.environ.pop("E2E_KILL_DELAY_US"))
             ),
