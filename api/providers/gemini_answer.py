@@ -12,9 +12,8 @@ import orjson
 
 from api.providers.failures import FailureRules, classify_inside, unreadable
 from api.providers.gemini_grounding import Grounding
-from api.providers.gemini_models import rules_of
 from api.providers.gemini_partial import PartialCall
-from api.providers.gemini_usage import normalise_gemini_usage
+from api.providers.gemini_usage import billed_searches, normalise_gemini_usage
 from api.providers.messages_reply import objects, text_of
 from api.providers.port import ChatCall, Outcome, ProviderFailure, RawObject
 from api.providers.usage import keep_raw, told_word
@@ -126,11 +125,11 @@ class Answer:
         outcome.complete_usage = found.final and outcome.ended
 
     def _count_searches(self, usage: dict[str, int], provenance: dict[str, str]) -> None:
-        """Google bills each search of a Gemini 3, and one per grounded answer of those before."""
+        """Where the report does not say what was billed, the queries that were made do."""
         queries = {query for one in self._candidates.values() for query in one.grounding.queries}
-        if queries:
-            rules = rules_of(self.outcome.model or self._call.model)
-            usage["web_search_calls"] = len(queries) if rules.bills_each_search else 1
+        if queries and "web_search_calls" not in usage:
+            model = self.outcome.model or self._call.model
+            usage["web_search_calls"] = billed_searches(len(queries), model)
             provenance["web_search_calls"] = "derived"
 
     def _no_answer(self) -> ProviderFailure:

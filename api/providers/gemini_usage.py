@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from api.providers.gemini_models import rules_of
 from api.providers.usage import Normalised, fit, told_word
 
 _MODALITIES: Final = {1: "TEXT", 2: "IMAGE", 3: "VIDEO", 4: "AUDIO", 5: "DOCUMENT"}
@@ -25,6 +26,7 @@ def normalise_gemini_usage(raw: Mapping[str, Any], model: str | None = None) -> 
     found = Normalised()
     _input(found, raw)
     _output(found, raw)
+    _searches(found, raw, model)
     _context(found, raw)
     found.final = "input_tokens" in found.usage and "output_tokens" in found.usage
     return found
@@ -107,6 +109,23 @@ def _output_modalities(found: Normalised, raw: Mapping[str, Any]) -> None:
         "output_image_tokens",
         anomaly="parts_exceed_output",
     )
+
+
+def _searches(found: Normalised, raw: Mapping[str, Any], model: str | None) -> None:
+    """What Google says it bills; not every answer has it (see gemini_answer.py)."""
+    billed = raw.get("billedToolCalls")
+    counts = [
+        found.count(tool, "successfulToolCallCount") or 0
+        for tool in (billed if isinstance(billed, list) else ())
+        if isinstance(tool, Mapping) and str(tool.get("tool")).upper().startswith("GOOGLE_SEARCH")
+    ]
+    if counts:
+        found.put("web_search_calls", billed_searches(sum(counts), model))
+
+
+def billed_searches(searches: int, model: str | None) -> int:
+    """Google bills each search of a Gemini 3, and one per grounded answer of those before."""
+    return searches if rules_of(model or "").bills_each_search else min(searches, 1)
 
 
 def _by_modality(found: Normalised, raw: Mapping[str, Any], name: str) -> dict[str, int]:

@@ -187,6 +187,10 @@ def test_searches_are_counted_by_the_generation_of_the_model() -> None:
         assert whole(found)[0].usage["web_search_calls"] == count
         again = (response({"text": "x"}, groundingMetadata=grounding), found)
         assert streamed(*again)[0].usage["web_search_calls"] == count
+    billed = {"billedToolCalls": [{"tool": "GOOGLE_SEARCH", "successfulToolCallCount": 4}]}
+    told = stop({"text": "x"}, groundingMetadata=grounding, usageMetadata={**USAGE, **billed})
+    told["modelVersion"] = NEW_FLASH
+    assert whole(told)[0].usage["web_search_calls"] == 4
     empty: list[Any] = [{}, {"webSearchQueries": []}, {"webSearchQueries": [""]}]
     for nothing in empty:
         found = stop({"text": "x"}, groundingMetadata=nothing)

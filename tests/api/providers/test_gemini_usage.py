@@ -172,6 +172,23 @@ def test_the_tier_that_served(told: dict[str, Any], tier: str | None) -> None:
     assert normalise_gemini_usage(told).context.get("service_tier") == tier
 
 
+@pytest.mark.parametrize(("model", "count"), [("gemini-3.5-flash", 5), ("gemini-2.5-flash", 1)])
+def test_searches_that_google_bills(model: str, count: int) -> None:
+    billed = [
+        {"tool": "GOOGLE_SEARCH_RETRIEVAL", "successfulToolCallCount": 2},
+        {"tool": "google_search", "successfulToolCallCount": 3},
+        {"tool": "FILE_SEARCH", "successfulToolCallCount": 7},
+        {"tool": "GOOGLE_SEARCH"},
+    ]
+    found = normalise_gemini_usage({"billedToolCalls": billed}, model)
+    assert found.usage == {"web_search_calls": count}
+    none = [{"tool": "GOOGLE_SEARCH_RETRIEVAL", "successfulToolCallCount": 0}]
+    assert normalise_gemini_usage({"billedToolCalls": none}, model).usage["web_search_calls"] == 0
+    nothing: list[Any] = [None, [], [None], {}]
+    for one in nothing:
+        assert normalise_gemini_usage({"billedToolCalls": one}, model).usage == {}
+
+
 def test_it_is_known_by_its_flavour() -> None:
     raw = {"promptTokenCount": 1, "candidatesTokenCount": 2, "totalTokenCount": 3}
     found = NORMALISERS["google.generate_content"](raw, model="gemini-2.5-pro")
