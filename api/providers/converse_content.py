@@ -77,7 +77,7 @@ class Conversation:
     def mark_cached(self, cache_control: Any) -> None:
         """A cache point after everything that was said."""
         if self.turns:
-            self.turns[-1]["content"].extend(cache_point(cache_control, known=self._caches))
+            self._mark(self.turns[-1]["content"], {"cache_control": cache_control})
 
     def _take(self, message: Mapping[str, Any], param: str) -> None:
         role = message.get("role")
@@ -125,26 +125,32 @@ class Conversation:
                 blocks.extend(self._part(part, f"{param}.content.{place}", texts_only))
         elif content is not None:
             raise UnsupportedParameter("content must be text or parts", param=f"{param}.content")
-        if blocks:
-            blocks.extend(cache_point(message.get("cache_control"), known=self._caches))
+        self._mark(blocks, message)
         return blocks
 
-    def _part(self, part: Any, param: str, texts_only: bool) -> Iterable[RawObject]:
+    def _mark(self, blocks: list[RawObject], marked: Mapping[str, Any]) -> None:
+        """A cache point after the last block, if there is one; the last of two marks counts."""
+        point = cache_point(marked.get("cache_control"), known=self._caches)
+        if point and blocks:
+            blocks[len(blocks) - ("cachePoint" in blocks[-1]) :] = point
+
+    def _part(self, part: Any, param: str, texts_only: bool) -> list[RawObject]:
         if not isinstance(part, Mapping):
             raise UnsupportedParameter("a content part must be an object", param=param)
         kind = part.get("type")
         if kind in ("text", "refusal"):
             text = part.get(kind)
-            yield from _text(text if isinstance(text, str) else "")
+            blocks = _text(text if isinstance(text, str) else "")
         elif kind == "image_url" and not texts_only:
-            yield {"image": _image(part.get("image_url"), param)}
+            blocks = [{"image": _image(part.get("image_url"), param)}]
         elif kind == "file" and not texts_only:
-            yield {"document": self._document(part.get("file"), param)}
+            blocks = [{"document": self._document(part.get("file"), param)}]
         else:
             raise UnsupportedParameter(
                 f"Bedrock takes no {str(kind)[:40]} content here", param=param
             )
-        yield from cache_point(part.get("cache_control"), known=self._caches)
+        self._mark(blocks, part)
+        return blocks
 
     def _document(self, given: Any, param: str) -> RawObject:
         given = given if isinstance(given, Mapping) else {}
@@ -180,7 +186,7 @@ class Conversation:
     def _assistant(self, message: Mapping[str, Any], param: str) -> list[RawObject]:
         """Thoughts that carry a signature, then text, then tool calls."""
         blocks = list(_thoughts(message.get("reasoning_details")))
-        blocks.extend(self._blocks(message, param))
+        blocks.extend(self._blocks({"content": message.get("content")}, param))
         refusal = message.get("refusal")
         blocks.extend(_text(refusal if isinstance(refusal, str) else ""))
         if message.get("function_call"):
@@ -190,7 +196,8 @@ class Conversation:
             raise UnsupportedParameter("tool_calls must be a list", param=f"{param}.tool_calls")
         for place, call in enumerate(calls):
             blocks.append({"toolUse": self._tool_use(call, f"{param}.tool_calls.{place}")})
-            blocks.extend(cache_point(call.get("cache_control"), known=self._caches))
+            self._mark(blocks, call)
+        self._mark(blocks, message)
         return blocks
 
     def _tool_use(self, call: Any, param: str) -> RawObject:
@@ -217,9 +224,9 @@ class Conversation:
         }
         if message.get("is_error") is True:
             result["status"] = "error"
-        marks = [block for block in content if "cachePoint" in block]
-        marks.extend(cache_point(message.get("cache_control"), known=self._caches))
-        return [{"toolResult": result}, *marks[:1]]
+        blocks = [{"toolResult": result}, *(each for each in content if "cachePoint" in each)][:2]
+        self._mark(blocks, message)
+        return blocks
 
     def _tool_id(self, value: Any) -> str:
         """The same id for call and result, in the signs and the length that are allowed."""
