@@ -16,9 +16,9 @@ from api.providers.chat_options import ChatOptions
 from api.providers.chat_report import Report, objects
 from api.providers.chat_request import body_for
 from api.providers.chunk_mould import Mould
+from api.providers.chunks import created
 from api.providers.failures import classify, classify_inside, unreadable
 from api.providers.lenient import loads
-from api.providers.messages_reply import created
 from api.providers.port import (
     ChatCall,
     Chunk,
@@ -195,7 +195,8 @@ class _StreamReader:
         if data == _DONE:
             self._done = True
             self._mould = None
-            return None
+            aside = self._mender.usage_aside()
+            return None if aside is None else Chunk(aside, False, self._finished)
         found = _loaded(data)
         if not isinstance(found, dict):
             self._fail(unreadable("The provider's stream holds something that is not a chunk."))

@@ -1,13 +1,13 @@
-"""Chunks of a streamed chat completion with one choice, for dialects that translate."""
+"""Answers in OpenAI's form, for dialects that translate: chunks of one choice, usage, time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 
 import orjson
 
-from api.providers.messages_usage import openai_usage
-from api.providers.port import Chunk, RawObject
+from api.providers.port import Chunk, Headers, RawObject
 
 
 class ChunkWriter:
@@ -46,3 +46,29 @@ class ChunkWriter:
                 b"}]}",
             )
         )
+
+
+def openai_usage(usage: Mapping[str, int]) -> RawObject:
+    """The usage object of the answer, in OpenAI's meaning."""
+    prompt, completion = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
+    details: RawObject = {"cached_tokens": usage.get("cached_input_tokens", 0)}
+    writes = sum(count for unit, count in usage.items() if unit.startswith("cache_write"))
+    if writes:
+        details["cache_write_tokens"] = writes
+    found: RawObject = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": details,
+    }
+    if "reasoning_tokens" in usage:
+        found["completion_tokens_details"] = {"reasoning_tokens": usage["reasoning_tokens"]}
+    return found
+
+
+def created(headers: Headers) -> int:
+    """When the answer was made, for protocols whose bodies tell no time: its head's date, or 0."""
+    try:
+        return int(parsedate_to_datetime(headers.get("date", "")).timestamp())
+    except (ValueError, TypeError, OverflowError):
+        return 0

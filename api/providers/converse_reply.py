@@ -7,18 +7,12 @@ from typing import Any, Final
 
 import orjson
 
+from api.providers.chunks import created, openai_usage
 from api.providers.converse_usage import normalise_converse_usage, price_context
 from api.providers.failures import unreadable
-from api.providers.messages_reply import (
-    created,
-    json_object,
-    objects,
-    redacted_thought,
-    text_of,
-    thought,
-)
+from api.providers.lenient import json_object, objects, text_of
+from api.providers.messages_reply import redacted_thought, thought
 from api.providers.messages_request import JSON_TOOL
-from api.providers.messages_usage import openai_usage
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, RawObject
 from api.providers.usage import Normalised, keep_raw, section, told_word
 from api.providers.verbatim import written

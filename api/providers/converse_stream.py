@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from api.providers.chunks import ChunkWriter
+from api.providers.chunks import ChunkWriter, created
 from api.providers.converse_reply import REQUEST_ID, finish_reason, is_ours, settle
 from api.providers.converse_wire import BadFrame, Frame, FrameDecoder
 from api.providers.failures import classify_inside, unreadable
-from api.providers.messages_reply import created, json_object, redacted_thought, text_of, thought
+from api.providers.lenient import json_object, text_of
+from api.providers.messages_reply import redacted_thought, thought
 from api.providers.messages_request import JSON_TOOL
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, ProviderFailure, RawObject
 from api.providers.usage import section, told_word
@@ -243,6 +244,7 @@ def _failure(headers: Mapping[str, object], found: RawObject) -> ProviderFailure
     kind = str(headers.get(":exception-type") or headers.get(":error-code") or "")
     message = (
         text_of(found, "message")
+        or text_of(found, "Message")
         or text_of(found, "originalMessage")
         or str(headers.get(":error-message") or "")
     )

@@ -14,7 +14,7 @@ from api.providers.failures import FailureRules, classify_inside, unreadable
 from api.providers.gemini_grounding import Grounding
 from api.providers.gemini_partial import PartialCall
 from api.providers.gemini_usage import billed_searches, normalise_gemini_usage
-from api.providers.messages_reply import objects, text_of
+from api.providers.lenient import objects, text_of
 from api.providers.port import ChatCall, Outcome, ProviderFailure, RawObject
 from api.providers.usage import keep_raw, told_word
 from api.providers.verbatim import written

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api.providers.messages_reply import objects, text_of
+from api.providers.lenient import objects, text_of
 from api.providers.port import RawObject
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Final
 
-from api.providers.messages_reply import objects
+from api.providers.lenient import objects
 from api.providers.port import RawObject
 
 LEVELS_MAX: Final = 32

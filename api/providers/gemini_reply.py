@@ -7,12 +7,11 @@ from typing import Any, Final
 
 import orjson
 
+from api.providers.chunks import created, openai_usage
 from api.providers.failures import unreadable
 from api.providers.gemini_answer import Answer, Piece
 from api.providers.json_pieces import JsonPieces
-from api.providers.lenient import loads
-from api.providers.messages_reply import created, objects
-from api.providers.messages_usage import openai_usage
+from api.providers.lenient import loads, objects
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, RawObject
 from api.providers.sse import SseDecoder
 

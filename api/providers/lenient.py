@@ -7,6 +7,7 @@ where a number is missing. Such an answer was generated and has to be paid for, 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -32,6 +33,26 @@ def loads(data: bytes) -> Any:
         if len(data) > MENDED_BYTES_MAX or not any(sign in data for sign in _SIGNS):
             raise
         return orjson.loads(_TOKEN.sub(_mended, data.removeprefix(_BOM)))
+
+
+def json_object(data: bytes) -> dict[str, Any] | None:
+    """The object that these bytes are; None if they are none."""
+    try:
+        found = loads(data)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def objects(found: Any) -> list[dict[str, Any]]:
+    """The objects of a list; nothing if it is none."""
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def text_of(found: Mapping[str, Any], name: str) -> str:
+    """A member that is text; else nothing."""
+    value = found.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _mended(token: re.Match[bytes]) -> bytes:

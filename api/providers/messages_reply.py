@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import orjson
 
+from api.providers.chunks import created, openai_usage
 from api.providers.failures import classify_inside, unreadable
-from api.providers.lenient import loads
+from api.providers.lenient import json_object, objects, text_of
 from api.providers.messages_request import JSON_TOOL
-from api.providers.messages_usage import merged_usage, normalise_messages_usage, openai_usage
+from api.providers.messages_usage import merged_usage, normalise_messages_usage
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, RawObject
 from api.providers.usage import keep_raw, told_word
 from api.providers.verbatim import written
@@ -200,31 +200,6 @@ def _said(block: Mapping[str, Any]) -> str:
     return text_of(block, str(kind)) if kind in ("text", "thinking") else ""
 
 
-def created(headers: Headers) -> int:
-    """Anthropic tells no time in its body; the answer's own date stands in."""
-    try:
-        return int(parsedate_to_datetime(headers.get("date", "")).timestamp())
-    except (ValueError, TypeError, OverflowError):
-        return 0
-
-
-def json_object(data: bytes) -> RawObject | None:
-    try:
-        found = loads(data)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def objects(found: Any) -> list[RawObject]:
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
-
-
 def block_index(found: Mapping[str, Any]) -> int:
     index = found.get("index")
     return index if type(index) is int else 0
-
-
-def text_of(found: Mapping[str, Any], name: str) -> str:
-    value = found.get(name)
-    return value if isinstance(value, str) else ""

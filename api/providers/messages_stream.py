@@ -7,21 +7,19 @@ from typing import Any, Final
 
 import orjson
 
+from api.providers.chunks import created, openai_usage
 from api.providers.failures import classify_inside, unreadable
+from api.providers.lenient import json_object, text_of
 from api.providers.messages_reply import (
     START_USAGE,
     block_index,
-    created,
     finish_reason,
-    json_object,
     redacted_thought,
     refusal_of,
     settle,
-    text_of,
     thought,
 )
 from api.providers.messages_request import JSON_TOOL
-from api.providers.messages_usage import openai_usage
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, ProviderFailure, RawObject
 from api.providers.sse import SseDecoder, SseEvent
 from api.providers.usage import told_word

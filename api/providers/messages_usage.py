@@ -50,24 +50,6 @@ def merged_usage(
     return merged
 
 
-def openai_usage(usage: Mapping[str, int]) -> RawObject:
-    """The usage object of the answer, in OpenAI's meaning."""
-    prompt, completion = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
-    details: RawObject = {"cached_tokens": usage.get("cached_input_tokens", 0)}
-    writes = _written(usage)
-    if writes:
-        details["cache_write_tokens"] = writes
-    found: RawObject = {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": details,
-    }
-    if "reasoning_tokens" in usage:
-        found["completion_tokens_details"] = {"reasoning_tokens": usage["reasoning_tokens"]}
-    return found
-
-
 def _counts(found: Normalised, raw: Mapping[str, Any]) -> None:
     uncached = found.count(raw, "input_tokens")
     read = found.count(raw, "cache_read_input_tokens")
@@ -76,6 +58,10 @@ def _counts(found: Normalised, raw: Mapping[str, Any]) -> None:
     found.put(
         "reasoning_tokens", found.count(section(raw, "output_tokens_details"), "thinking_tokens")
     )
+    if uncached == 0 and not read and not written:
+        # No prompt is empty: gateways fill what they do not know with zeros (PROVIDERS.md 4.3).
+        found.note("zero_input")
+        uncached = None
     if uncached is None:
         if read or written:
             found.note("uncached_input_missing")

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import orjson
 
+from api.providers.chunks import created, openai_usage
 from api.providers.failures import FailureRules, classify_inside, unreadable
-from api.providers.messages_reply import created, json_object, objects
-from api.providers.messages_usage import openai_usage
+from api.providers.lenient import json_object, objects
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, ProviderFailure, RawObject
 from api.providers.responses_items import Items, Said, message_of
 from api.providers.responses_usage import count_searches, normalise_responses_usage

@@ -7,9 +7,9 @@ from typing import Final
 
 import orjson
 
+from api.providers.chunks import openai_usage
 from api.providers.failures import classify_inside, unreadable
-from api.providers.messages_reply import json_object
-from api.providers.messages_usage import openai_usage
+from api.providers.lenient import json_object
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, ProviderFailure, RawObject
 from api.providers.responses_items import Items, Said
 from api.providers.responses_reply import (
