@@ -97,11 +97,11 @@ def converse_failure(status: int, headers: Headers, body: bytes) -> ProviderFail
     found = classify(status, headers, body, rules)
     if found.kind == "forbidden_not_auth" and _BAD_KEY.search(found.message):
         return replace(found, kind="credential_invalid", code=None)
-    if found.kind == "bad_request" and found.code is None:
-        if _TOO_LONG.search(found.message):
-            return replace(found, code="context_length_exceeded")
-        if _NO_MODEL.search(found.message):
-            return replace(found, code="model_not_found")
+    if found.kind == "bad_request" and found.code is None and _TOO_LONG.search(found.message):
+        return replace(found, code="context_length_exceeded")
+    if found.kind == "not_found" or _NO_MODEL.search(found.message):
+        # A path of Converse's holds nothing else that could be missing.
+        return replace(found, code="model_not_found")
     return found
 
 
