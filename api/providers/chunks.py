@@ -22,9 +22,9 @@ class ChunkWriter:
         }
         self._head = orjson.dumps(head)[:-1] + b',"choices":['
 
-    def delta(self, delta: RawObject) -> Chunk:
-        """A piece of the answer."""
-        return Chunk(self._chunk(delta, b"null"), True, False)
+    def delta(self, delta: RawObject, logprobs: RawObject | None = None) -> Chunk:
+        """A piece of the answer, with the log probabilities of its tokens."""
+        return Chunk(self._chunk(delta, b"null", logprobs), True, False)
 
     def finish(self, delta: RawObject, reason: str) -> Chunk:
         """The last chunk with a choice."""
@@ -35,13 +35,15 @@ class ChunkWriter:
         told = orjson.dumps(openai_usage(usage))
         return Chunk(b"".join((self._head, b'],"usage":', told, b"}")), False, True)
 
-    def _chunk(self, delta: RawObject, reason: bytes) -> bytes:
+    def _chunk(self, delta: RawObject, reason: bytes, logprobs: RawObject | None = None) -> bytes:
         return b"".join(
             (
                 self._head,
                 b'{"index":0,"delta":',
                 orjson.dumps(delta),
-                b',"logprobs":null,"finish_reason":',
+                b',"logprobs":',
+                b"null" if logprobs is None else orjson.dumps(logprobs),
+                b',"finish_reason":',
                 reason,
                 b"}]}",
             )

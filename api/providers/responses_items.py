@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from api.providers.lenient import objects, text_of
 from api.providers.port import RawObject
 from api.providers.responses_input import THOUGHT_FORMAT
 
@@ -60,15 +61,15 @@ class Items:
 
     def begin(self, place: int, item: Mapping[str, Any]) -> list[Said]:
         """A new item: a tool call is announced, all others say nothing yet."""
-        state, known = self._item(place), _CALLS.get(_text(item, "type"))
+        state, known = self._item(place), _CALLS.get(text_of(item, "type"))
         if known is None or state.tool is not None:
             return []
         state.tool = self.calls
         self.calls += 1
         kind, member = known
-        name = _text(item, "name")
+        name = text_of(item, "name")
         self.words.append(name)
-        identity = _text(item, "call_id") or _text(item, "id")
+        identity = text_of(item, "call_id") or text_of(item, "id")
         call = {"id": identity, "type": kind, kind: {"name": name, member: ""}}
         return [Said({"tool_calls": [{"index": state.tool, **call}]})]
 
@@ -120,7 +121,7 @@ class Items:
 
     def end(self, place: int, item: Mapping[str, Any]) -> list[Said]:
         """The whole item: what its pieces have not said."""
-        state, kind = self._item(place), _text(item, "type")
+        state, kind = self._item(place), text_of(item, "type")
         if state.done:
             return []
         state.done = True
@@ -131,7 +132,7 @@ class Items:
         if kind in _CALLS:
             said = self.begin(place, item)
             if not state.wrote:
-                said += self.arguments(place, kind, _text(item, _CALLS[kind][1]))
+                said += self.arguments(place, kind, text_of(item, _CALLS[kind][1]))
             return said
         if kind == "web_search_call" and item.get("status") != "failed":
             action = item.get("action")
@@ -143,26 +144,26 @@ class Items:
         state, said = self._item(place), list[Said]()
         # Places are not compared: some count thoughts among the parts of a message.
         spoken, annotated = bool(state.parts), state.annotated
-        for part, content in enumerate(_objects(item.get("content"))):
+        for part, content in enumerate(objects(item.get("content"))):
             if not spoken:
                 if content.get("type") == "refusal":
-                    said += self.refusal(place, part, _text(content, "refusal"))
+                    said += self.refusal(place, part, text_of(content, "refusal"))
                 else:
-                    text = _text(content, "text")
+                    text = text_of(content, "text")
                     said += self.text(place, part, text, content.get("logprobs"))
             if not annotated:
-                for given in _objects(content.get("annotations")):
+                for given in objects(content.get("annotations")):
                     said += self.annotation(place, part, given)
         return said
 
     def _end_reasoning(self, place: int, item: Mapping[str, Any]) -> list[Said]:
         said: list[Said] = []
-        summary = [_text(part, "text") for part in _objects(item.get("summary"))]
+        summary = [text_of(part, "text") for part in objects(item.get("summary"))]
         if self._item(place).thoughts is None:
-            texts = [_text(part, "text") for part in _objects(item.get("content"))]
+            texts = [text_of(part, "text") for part in objects(item.get("content"))]
             for part, text in enumerate(summary or texts):
                 said += self.thought(place, "whole", part, text)
-        sealed, identity = _text(item, "encrypted_content"), _text(item, "id")
+        sealed, identity = text_of(item, "encrypted_content"), text_of(item, "id")
         if sealed and identity:
             common = {"id": identity, "format": THOUGHT_FORMAT, "index": place}
             details = [{"type": "reasoning.summary", "summary": text, **common} for text in summary]
@@ -218,23 +219,14 @@ def _add_call(calls: list[RawObject], piece: RawObject) -> None:
 
 
 def _logprobs(given: Any) -> RawObject | None:
-    tokens = [_token(token) for token in _objects(given)]
+    tokens = [_token(token) for token in objects(given)]
     return {"content": tokens, "refusal": None} if tokens else None
 
 
 def _token(given: Mapping[str, Any]) -> RawObject:
-    others = _objects(given.get("top_logprobs"))
+    others = objects(given.get("top_logprobs"))
     return {**_likelihood(given), "top_logprobs": [_likelihood(other) for other in others]}
 
 
 def _likelihood(given: Mapping[str, Any]) -> RawObject:
     return {name: given.get(name) for name in ("token", "logprob", "bytes")}
-
-
-def _text(found: Mapping[str, Any], name: str) -> str:
-    value = found.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def _objects(found: Any) -> list[RawObject]:
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []

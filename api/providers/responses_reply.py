@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-
 from api.providers.chunks import created, openai_usage
 from api.providers.failures import FailureRules, classify_inside, unreadable
 from api.providers.lenient import json_object, objects
@@ -91,7 +89,10 @@ class BodyReader:
         }
         answer = written(
             {
-                **head("chat.completion", outcome, found, self._call, self._headers),
+                "id": identity(outcome),
+                "object": "chat.completion",
+                "created": made_at(found, self._headers),
+                "model": outcome.model or self._call.model,
                 "choices": [choice],
                 "service_tier": outcome.context.get("service_tier"),
                 "usage": openai_usage(outcome.usage),
@@ -112,17 +113,15 @@ def said_by(items: Items, response: Mapping[str, Any]) -> list[Said]:
     ]
 
 
-def head(
-    kind: str, outcome: Outcome, response: Mapping[str, Any], call: ChatCall, headers: Headers
-) -> RawObject:
-    """What a completion, or each of its chunks, says before its choices."""
-    made = response.get("created_at")
-    return {
-        "id": "chatcmpl-" + (outcome.upstream_id or "").removeprefix("resp_"),
-        "object": kind,
-        "created": int(made) if isinstance(made, int | float) else created(headers),
-        "model": outcome.model or call.model,
-    }
+def identity(outcome: Outcome) -> str:
+    """The id of the completion."""
+    return "chatcmpl-" + (outcome.upstream_id or "").removeprefix("resp_")
+
+
+def made_at(response: Mapping[str, Any], headers: Headers) -> int:
+    """When the response was made, in seconds."""
+    told = response.get("created_at")
+    return int(told) if isinstance(told, int | float) else created(headers)
 
 
 def learn(outcome: Outcome, response: Mapping[str, Any]) -> None:
@@ -168,19 +167,3 @@ def failure_of(response: Mapping[str, Any]) -> ProviderFailure | None:
     if response.get("status") not in _STATUSES:
         return unreadable("The provider's answer is not finished.")
     return None
-
-
-def chunk(before: bytes, said: Said, reason: str | None) -> bytes:
-    """One chunk; `before` is its head as JSON, without the last brace."""
-    return b"".join(
-        (
-            before,
-            b',"choices":[{"index":0,"delta":',
-            orjson.dumps(said.delta),
-            b',"logprobs":',
-            orjson.dumps(said.logprobs),
-            b',"finish_reason":',
-            orjson.dumps(reason),
-            b"}]}",
-        )
-    )

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import orjson
-
-from api.providers.chunks import openai_usage
+from api.providers.chunks import ChunkWriter
 from api.providers.failures import classify_inside, unreadable
-from api.providers.lenient import json_object
+from api.providers.lenient import json_object, text_of
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, ProviderFailure, RawObject
 from api.providers.responses_items import Items, Said
 from api.providers.responses_reply import (
     RULES,
-    chunk,
     failure_of,
     finish_reason,
-    head,
+    identity,
     learn,
+    made_at,
     said_by,
     settle,
 )
@@ -36,7 +34,7 @@ class StreamReader:
         self._events = SseDecoder()
         self._items = Items()
         self._outcome = Outcome()
-        self._head = b""
+        self._chunks: ChunkWriter | None = None
         self._report: tuple[RawObject, bytes] = ({}, b"")
         self._reported_at_end = False
         self._done = False
@@ -83,17 +81,16 @@ class StreamReader:
             return
         kind = found.get("type") or event[0].decode("utf-8", "replace")
         read = _PIECES.get(kind) if isinstance(kind, str) else None
+        response = found.get("response")
         if read is not None:
-            self._known = True
             self._speak(read(self._items, found), chunks)
-        elif kind == "error" or (
-            found.get("error") and not isinstance(found.get("response"), dict)
-        ):
-            self._known = True
+        elif isinstance(response, dict):
+            self._see(response, event[1], chunks, last=kind in _LAST)
+        elif kind == "error" or found.get("error"):
             self._fail(classify_inside(found, RULES))
-        elif isinstance(found.get("response"), dict):
-            self._known = True
-            self._see(found["response"], event[1], chunks, last=kind in _LAST)
+        else:
+            return
+        self._known = True
 
     def _see(self, response: RawObject, data: bytes, chunks: list[Chunk], *, last: bool) -> None:
         outcome = self._outcome
@@ -101,8 +98,7 @@ class StreamReader:
         if response.get("usage") or last:
             self._report = (response, data)
             self._reported_at_end = last
-        if not self._head:
-            self._open(response, chunks)
+        writer = self._chunks or self._open(response, chunks)
         if not last:
             return
         self._done = True
@@ -115,15 +111,18 @@ class StreamReader:
         self._settle()
         if outcome.failure is None:
             outcome.finish_reason = finish_reason(response, calls=self._items.calls)
-            done = chunk(self._head, Said({}), outcome.finish_reason)
-            chunks.append(Chunk(done, True, True))
-            chunks.extend(self._usage_chunk())
+            chunks.append(writer.finish({}, outcome.finish_reason))
+            if outcome.complete_usage:
+                chunks.append(writer.usage(outcome.usage))
 
-    def _open(self, response: RawObject, chunks: list[Chunk]) -> None:
-        told = head("chat.completion.chunk", self._outcome, response, self._call, self._headers)
-        self._head = orjson.dumps(told)[:-1]
-        first = chunk(self._head, Said({"role": "assistant", "content": ""}), None)
-        chunks.append(Chunk(first, True, False))
+    def _open(self, response: RawObject, chunks: list[Chunk]) -> ChunkWriter:
+        self._chunks = ChunkWriter(
+            identity=identity(self._outcome),
+            created=made_at(response, self._headers),
+            model=self._outcome.model or self._call.model,
+        )
+        chunks.append(self._chunks.delta({"role": "assistant", "content": ""}))
+        return self._chunks
 
     def _speak(self, said: list[Said], chunks: list[Chunk]) -> None:
         if not said:
@@ -131,15 +130,8 @@ class StreamReader:
         self._outcome.generated = True
         if self._outcome.failure is not None:
             return
-        if not self._head:
-            self._open({}, chunks)
-        chunks.extend(Chunk(chunk(self._head, one, None), True, False) for one in said)
-
-    def _usage_chunk(self) -> list[Chunk]:
-        if not self._outcome.complete_usage:
-            return []
-        usage = orjson.dumps(openai_usage(self._outcome.usage))
-        return [Chunk(self._head + b',"choices":[],"usage":' + usage + b"}", False, True)]
+        writer = self._chunks or self._open({}, chunks)
+        chunks.extend(writer.delta(one.delta, one.logprobs) for one in said)
 
     def _settle(self) -> None:
         settle(self._outcome, self._call, self._items, (*self._report, _USAGE))
@@ -161,8 +153,7 @@ def _place(found: RawObject, name: str) -> int:
 
 
 def _delta(found: RawObject) -> str:
-    delta = found.get("delta")
-    return delta if isinstance(delta, str) else ""
+    return text_of(found, "delta")
 
 
 def _item(found: RawObject) -> RawObject:
