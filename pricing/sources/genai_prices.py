@@ -44,12 +44,16 @@ _VARIANTS: Final[dict[tuple[str, str], Class]] = {
 _FREE: Final = re.compile(r":free$")
 _SNAPSHOT: Final = frozenset({"openrouter"})
 """Hosts whose long gone ids it keeps: only a dated price says that the id was there."""
+_REGIONAL: Final = "regional."
 FAULTY_PASTS: Final = frozenset({("openai", "o3")})
 """Past prices that are wrong: o3's before 2025-06-10 bears the later cached rate."""
 
 
 class GenaiPrices:
     """The data of one copy."""
+
+    exact: Final = False
+    """Some of its ids are names of patterns."""
 
     def __init__(self, path: Path, label: str, as_of: str) -> None:
         self.label: Final = label
@@ -61,11 +65,9 @@ class GenaiPrices:
         for provider, host in HOSTS.items():
             theirs = self._hosts.get(host.genai_prices or "")
             for found in theirs.models if theirs else ():
-                spellings = {found.id, *_spellings(found.match)}
-                whole = next((s for s in spellings if host.path and host.path in s), found.id)
-                if is_chat(provider, whole):
-                    also = tuple(sorted(spellings - {whole}))
-                    yield self._offer(provider, whole, found, also)
+                for whole, also in _ids(found, host.path):
+                    if is_chat(provider, whole):
+                        yield self._offer(provider, whole, found, also)
 
     def find(self, provider: str, model: str) -> Offer | None:
         """What it says about an id, by its own matching."""
@@ -107,11 +109,23 @@ def _data(path: Path) -> list[Any]:
     return providers
 
 
-def _spellings(match: Any) -> Iterator[str]:
-    for clause in getattr(match, "or_", [match]):
-        equal = getattr(clause, "equals", None)
-        if isinstance(equal, str):
-            yield equal
+def _ids(found: Any, path: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Ids as callers type them, with the other spellings of each.
+
+    Its own id is none where callers type a path, nor for the profiles of several regions, which
+    it gathers under `regional.`.
+    """
+    exact = [getattr(clause, "equals", "") for clause in getattr(found.match, "or_", [found.match])]
+    spellings = sorted({each for each in exact if isinstance(each, str) and each} | {found.id})
+    if found.id.startswith(_REGIONAL):
+        bare = found.id.removeprefix(_REGIONAL)
+        for spelling in spellings:
+            if spelling.endswith(f".{bare}") and spelling != found.id:
+                yield spelling, ()
+        return
+    root = path.partition("/")[0]
+    whole = next((each for each in spellings if root and each.startswith(root)), found.id)
+    yield whole, tuple(each for each in spellings if each != whole)
 
 
 def _dated(prices: Any) -> list[tuple[str | None, Terms]]:

@@ -53,7 +53,7 @@ def merged(offers: list[Offer], decisions: Decisions) -> Merged:
     _flatten(offers, rulings)
     moving = next((ruling for ruling in rulings if ruling.newest), None)
     timeline = _observed(offers, moving, result) if moving else _dated(offers, rulings, result)
-    timeline = [each for each in timeline if {"input", "output"} <= set(each.terms.prices)]
+    timeline = [each for each in timeline if _whole(each.terms)]
     if not timeline or timeline[-1].until:
         return result
     now = timeline[-1]
@@ -72,6 +72,10 @@ def merged(offers: list[Offer], decisions: Decisions) -> Merged:
                 result.rows += _lifted(settled, klass, whole)
     result.rows += _announced(heard)
     return result
+
+
+def _whole(terms: Terms) -> bool:
+    return {"input", "output"} <= set(terms.prices)
 
 
 def _flatten(offers: list[Offer], rulings: list[Decision]) -> None:
@@ -105,7 +109,7 @@ def _observed(offers: list[Offer], moving: Decision, result: Merged) -> list[_Se
             *((start, terms) for start, _, terms in offer.before),
             (offer.observed, offer.standard),
         ]
-        if terms.prices
+        if _whole(terms)
     ]
     timeline: list[_Settled] = []
     for day, _, terms, offer in sorted(sights, key=lambda sight: sight[:2]):

@@ -101,6 +101,10 @@ class Source(Protocol):
     def label(self) -> str:
         """Name and version: what `source` of a row says."""
 
+    @property
+    def exact(self) -> bool:
+        """Whether its ids are those of the provider, letter by letter."""
+
     def offers(self) -> Iterable[Offer]:
         """Every chat model of our providers that it lists."""
 
@@ -110,6 +114,8 @@ class Source(Protocol):
 
 class Listed:
     """A source that lists exact ids."""
+
+    exact: Final = True
 
     def __init__(self, label: str, offers: Iterable[Offer]) -> None:
         self.label = label

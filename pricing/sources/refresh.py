@@ -48,7 +48,7 @@ SNAPSHOTS: Final = Path(__file__).with_name("snapshots.txt")
 VARIANT: Final = re.compile(r"-(?:fast|pro|latest|flashx|highspeed|preview)$")
 _EDITION: Final = re.compile(r"(?P<name>[a-z.-]+)=(?P<path>.+)@(?P<day>\d{4}-\d\d-\d\d)")
 _ECHO: Final = re.compile(r"-v1:0$")
-"""How genai-prices names a Bedrock model that it knows by a pattern; real ids bear it or not."""
+"""How genai-prices ends the id of a Bedrock model that it knows by a pattern: real ids may not."""
 _VERSION: Final = re.compile(r"-(\d+(?:\.\d+)+)(?=[-.])")
 
 
@@ -97,8 +97,15 @@ def propose(
     decisions: Decisions | None = None,
     names: Names | None = None,
 ) -> Proposal:
-    """What the sources know and the book of these lines does not. Reads the editions' files."""
-    sources: list[Source] = [*(edition.read() for edition in editions), HandKept()]
+    """What the sources know and the book of these lines does not. Reads the editions' files.
+
+    Raises BadValue for an edition of a later day than the refresh.
+    """
+    dated = list(editions)
+    for edition in dated:
+        if parse_instant(edition.as_of) > parse_instant(at):
+            raise BadValue(f"{edition.label} is of a later day than {at}", param="source")
+    sources: list[Source] = [*(edition.read() for edition in dated), HandKept()]
     naming = _Naming(names or shipped_names(), sources)
     standing = Standing(lines, instant_text(parse_instant(at)))
     result = Proposal(appended=standing.appended)
@@ -125,20 +132,20 @@ def append(proposal: Proposal, folder: Path = DATA) -> None:
             file.writelines(line + b"\n" for line in lines)
 
 
-def _models(sources: Iterable[Source]) -> dict[str, set[str]]:
+def _models(sources: Sequence[Source]) -> dict[str, set[str]]:
     """Every chat model by provider: what any source lists, and the ids that we name ourselves."""
     others = {pair for source in sources for pair in getattr(source, "other", ())}
     models: dict[str, set[str]] = {provider: set() for provider in HOSTS}
-    for source in sources:
+    for source in sorted(sources, key=lambda source: not source.exact):
         for offer in source.offers():
-            if (offer.provider, offer.model) not in others:
-                models[offer.provider].add(offer.model)
+            listed = models[offer.provider]
+            echo = not source.exact and _ECHO.sub("", offer.model) in listed
+            if not echo and (offer.provider, offer.model) not in others:
+                listed.add(offer.model)
     for line in SNAPSHOTS.read_text("utf-8").splitlines():
         if line and not line.startswith("#"):
             provider, model = line.split()
             models[provider].add(model)
-    for listed in models.values():
-        listed -= {m for m in listed if _ECHO.sub("", m) in listed - {m}}
     return models
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from pricing.book import PriceBook
@@ -16,6 +15,7 @@ from pricing.sources.offer import Source
 
 _SAMPLE: Final = {"input_tokens": 1000, "output_tokens": 500}
 """A call that every paid version can price."""
+_LATELY: Final = timedelta(days=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,25 @@ class FreeModel:
     """The provider of the paid version; None when there is none."""
     why_not: str
     """Why no paid version counts; empty when one does."""
+    served: bool
+    """Some source saw it lately; the others are ids that were given away once."""
 
 
-def free_models(book: PriceBook, at: datetime) -> list[FreeModel]:
+def free_models(book: PriceBook, sources: Iterable[Source], at: datetime) -> list[FreeModel]:
     """Every free (provider, model) pair of the book, by the rule `same-provider-first`."""
+    lately = (at - _LATELY).date().isoformat()
+    seen = {
+        (offer.provider, offer.model)
+        for source in sources
+        for offer in source.offers()
+        if (offer.as_of or "") >= lately
+    }
     found = []
     for provider in HOSTS:
         for model in book.models(provider):
             row = standing(book, provider, model, at)
             if row is not None and row.free:
-                found.append(_resolved(book, provider, model, at))
+                found.append(_resolved(book, provider, model, at, (provider, model) in seen))
     return found
 
 
@@ -47,7 +56,7 @@ def standing(book: PriceBook, provider: str, model: str, at: datetime) -> Row | 
     return next((row for row in rows if row.live(at)), None)
 
 
-def _resolved(book: PriceBook, provider: str, model: str, at: datetime) -> FreeModel:
+def _resolved(book: PriceBook, provider: str, model: str, at: datetime, served: bool) -> FreeModel:
     call = Call(
         provider=provider,
         served=model,
@@ -58,34 +67,37 @@ def _resolved(book: PriceBook, provider: str, model: str, at: datetime) -> FreeM
     )
     rating = rate(call, book, reference="same-provider-first")
     if rating.status == "free_model" and rating.reference is not None:
-        return FreeModel(provider, model, rating.reference.provider, "")
+        return FreeModel(provider, model, rating.reference.provider, "", served)
     lost = sorted({candidate.lost or "" for candidate in rating.candidates})
-    return FreeModel(provider, model, None, "; ".join(lost) or "nobody sells it")
+    return FreeModel(provider, model, None, "; ".join(lost) or "nobody sells it", served)
 
 
 def free_table(found: Sequence[FreeModel]) -> Iterator[str]:
     """Markdown: by provider, then every pair that has no paid version."""
-    yield "| provider | free | paid version at the same | at another | none |"
-    yield "|---|---|---|---|---|"
-    counts = [Counter[str]() for _ in range(4)]
-    for each in found:
-        place = 3 if each.paid_at is None else 1 if each.paid_at == each.provider else 2
-        counts[0][each.provider] += 1
-        counts[place][each.provider] += 1
-    for provider in [*counts[0], "all"]:
-        cells = [c.total() if provider == "all" else c[provider] for c in counts]
-        yield f"| {provider} | {' | '.join(map(str, cells))} |"
-    yield ""
-    yield "| without a paid version | why |"
-    yield "|---|---|"
-    for each in found:
+    for title, group in (
+        ("free, seen lately", [each for each in found if each.served]),
+        ("free at any time", found),
+    ):
+        yield f"| provider | {title} | paid version at the same | at another | none |"
+        yield "|---|---|---|---|---|"
+        for provider in [*dict.fromkeys(each.provider for each in group), "all"]:
+            here = [each for each in group if provider in {each.provider, "all"}]
+            same = sum(each.paid_at == each.provider for each in here)
+            none = sum(each.paid_at is None for each in here)
+            yield f"| {provider} | {len(here)} | {same} | {len(here) - same - none} | {none} |"
+        yield ""
+    yield "| without a paid version | seen lately | why |"
+    yield "|---|---|---|"
+    for each in sorted(found, key=lambda each: not each.served):
         if each.paid_at is None:
-            yield f"| {each.provider} {each.model} | {each.why_not} |"
+            lately = "yes" if each.served else "no"
+            yield f"| {each.provider} {each.model} | {lately} | {each.why_not} |"
 
 
 def coverage_table(book: PriceBook, sources: Sequence[Source], at: datetime) -> Iterator[str]:
     """Markdown: models priced, free and without a price, by provider, beside what sources list."""
-    yield f"| provider | book: priced / free / none | rows | {' | '.join(s.label for s in sources)} |"
+    labels = " | ".join(source.label for source in sources)
+    yield f"| provider | book: priced / free / none | rows | {labels} |"
     yield f"|---|---|---|{'---|' * len(sources)}"
     listed = [_listed(source) for source in sources]
     for provider in HOSTS:
@@ -100,14 +112,17 @@ def coverage_table(book: PriceBook, sources: Sequence[Source], at: datetime) -> 
         yield f"| {provider} | {paid} / {free} / {none} | {rows} | {' | '.join(theirs)} |"
 
 
-def _listed(source: Source) -> dict[str, dict[str, bool]]:
-    """Provider → id → whether it is free there."""
-    models: dict[str, dict[str, bool]] = {}
+def _listed(source: Source) -> dict[str, dict[str, str]]:
+    """Provider → id → whether it is priced, free or none there."""
+    models: dict[str, dict[str, str]] = {}
     for offer in source.offers():
-        models.setdefault(offer.provider, {})[offer.model] = offer.free
+        kind = "free" if offer.free else "priced" if offer.standard.prices else "none"
+        models.setdefault(offer.provider, {})[offer.model] = kind
     return models
 
 
-def _cell(free: Iterable[bool]) -> str:
-    each = list(free)
-    return f"{len(each) - sum(each)} / {sum(each)}" if each else "–"
+def _cell(kinds: Iterable[str]) -> str:
+    each = list(kinds)
+    if not each:
+        return "–"
+    return " / ".join(str(each.count(kind)) for kind in ("priced", "free", "none"))
