@@ -115,7 +115,8 @@ def _tools(body: RawObject, asked: Mapping[str, Any]) -> None:
     if search is not None:
         if declared:
             raise UnsupportedParameter(
-                "google cannot search and call functions in one answer", param="web_search_options"
+                "google is not asked to search and to call functions in one answer",
+                param="web_search_options",
             )
         if not isinstance(search, Mapping) or search.get("user_location"):
             raise UnsupportedParameter(

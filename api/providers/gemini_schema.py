@@ -65,6 +65,9 @@ def _modern(schema: RawObject) -> RawObject:
                 found.setdefault(name, value)
     if "const" in found:
         found["enum"] = [found.pop("const")]
+    if found.get("nullable") is True and isinstance(found.get("type"), str):
+        found["type"] = [found["type"], "null"]
+        del found["nullable"]
     if "definitions" in found:
         found.setdefault("$defs", found.pop("definitions"))
     ref = found.get("$ref")

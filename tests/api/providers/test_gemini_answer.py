@@ -226,6 +226,15 @@ def test_fewer_choices_than_were_asked_for_still_end_the_answer() -> None:
     assert chunks[-2].has_choices
 
 
+def test_the_model_that_served() -> None:
+    found = stop({"text": "a"}, modelVersion="models/gemini-2.5-flash-001")
+    assert whole(found)[0].model == whole(found)[1]["model"] == "gemini-2.5-flash-001"
+    unnamed = {"candidates": found["candidates"]}
+    outcome, answer = whole(unnamed)
+    assert outcome.model is None
+    assert answer["model"] == FLASH
+
+
 def test_a_blocked_prompt_is_refused_in_every_choice() -> None:
     found = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": USAGE}
     outcome, answer = whole(found, n=2)

@@ -55,6 +55,14 @@ def test_a_constant_is_the_only_choice() -> None:
     assert clean({"type": "string", "const": None}) == {"type": "string", "enum": [None]}
 
 
+def test_nullable_is_a_type() -> None:
+    assert clean({"type": "string", "nullable": True}) == {"type": ["string", "null"]}
+    assert clean({"type": "string", "nullable": False}) == {
+        "type": "string",
+        "description": "{nullable: false}",
+    }
+
+
 def test_old_definitions_are_found_where_references_point() -> None:
     schema = {
         "properties": {"a": {"$ref": "#/definitions/d", "description": "An a.", "default": {}}},
