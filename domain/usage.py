@@ -36,7 +36,7 @@ UNITS: Final = (
 _KNOWN: Final = frozenset(UNITS)
 COUNT_MAX: Final = 10**12
 
-_PART_OF: Final = {
+PART_OF: Final = {
     "cached_input_tokens": "input_tokens",
     "cache_write_5m_tokens": "input_tokens",
     "cache_write_1h_tokens": "input_tokens",
@@ -66,7 +66,7 @@ def check_usage(usage: Usage) -> None:
             raise InconsistentUsage(f"usage has an unknown unit {unit[:40]!r}", param="usage")
         if type(count) is not int or not 0 <= count <= COUNT_MAX:
             raise InconsistentUsage(f"usage.{unit} must be a count", param=f"usage.{unit}")
-        whole = _PART_OF.get(unit)
+        whole = PART_OF.get(unit)
         if whole is not None:
             parts[whole] = parts.get(whole, 0) + count
     for whole, known in parts.items():

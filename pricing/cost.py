@@ -7,11 +7,10 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from domain.money import EXACT, Money
-from domain.usage import Usage
+from domain.usage import PART_OF, UNITS, Usage
 from pricing.row import Prices, Row
 
 _PER_MILLION: Final = Decimal("0.000001")
-_ONE: Final = Decimal(1)
 
 _FALL_BACKS: Final = {
     "cached_input_tokens": ("cached_input",),
@@ -66,17 +65,20 @@ def cost_of(row: Row, usage: Usage, at: datetime) -> Cost:
     prices, tier = row.prices_at(at, usage.get("input_tokens", 0))
     if "per_request" in prices and "requests" not in usage:
         usage = {**usage, "requests": 1}
+    per_token = EXACT.multiply(_PER_MILLION, row.multiplier)
     components: list[Component] = []
     unpriced: list[str] = []
     total = Decimal(0)
     for unit, count in disjoint(usage, reasoning_apart="reasoning" in prices).items():
         name = _price_name(unit, prices)
         if name is not None:
-            amount = _amount(unit, count, prices[name], row.multiplier)
+            factor = row.multiplier if unit in _EACH else per_token
+            amount = EXACT.multiply(EXACT.multiply(Decimal(count), prices[name]), factor)
             total = EXACT.add(total, amount)
             components.append(Component(unit, count, name, prices[name], Money(amount), row.id))
         elif count:
             unpriced.append(unit)
+    unpriced.sort(key=UNITS.index)
     return Cost(row, Money(total), tuple(components), tuple(unpriced), tier)
 
 
@@ -86,45 +88,20 @@ def disjoint(usage: Usage, *, reasoning_apart: bool) -> dict[str, int]:
     Reasoning is part of the output and is only taken out where it has a price of its own; more
     reasoning than there is text output is cut to that (PROVIDERS.md 1.2, rule 3).
     """
-    counts: dict[str, int] = {}
-    get = usage.get
-    if "input_tokens" in usage:
-        counts["input_tokens"] = usage["input_tokens"] - (
-            get("cached_input_tokens", 0)
-            + get("cache_write_5m_tokens", 0)
-            + get("cache_write_1h_tokens", 0)
-            + get("cache_write_tokens", 0)
-            + get("input_audio_tokens", 0)
-            + get("input_image_tokens", 0)
-        )
-    if "output_tokens" in usage:
-        text = (
-            usage["output_tokens"] - get("output_audio_tokens", 0) - get("output_image_tokens", 0)
-        )
-        reasoning = min(get("reasoning_tokens", 0), text) if reasoning_apart else 0
-        counts["output_tokens"] = text - reasoning
-        if reasoning:
-            counts["reasoning_tokens"] = reasoning
-    if get("cached_input_tokens"):
-        counts["cached_input_tokens"] = usage["cached_input_tokens"] - get("cached_audio_tokens", 0)
-    for unit in _PLAIN_PARTS:
-        if get(unit):
-            counts[unit] = usage[unit]
+    counts = {unit: count for unit, count in usage.items() if count or unit in _SHOWN}
+    reasoning = counts.pop("reasoning_tokens", 0)
+    for unit in list(counts):
+        whole = PART_OF.get(unit)
+        if whole is not None and whole in counts:
+            counts[whole] -= usage[unit]
+    if reasoning and reasoning_apart and counts.get("output_tokens"):
+        counts["reasoning_tokens"] = min(reasoning, counts["output_tokens"])
+        counts["output_tokens"] -= counts["reasoning_tokens"]
     return counts
 
 
-_PLAIN_PARTS: Final = (
-    "cached_audio_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "cache_write_tokens",
-    "input_audio_tokens",
-    "input_image_tokens",
-    "output_audio_tokens",
-    "output_image_tokens",
-    "web_search_calls",
-    "requests",
-)
+_SHOWN: Final = frozenset({"input_tokens", "output_tokens"})
+"""Units that have a component even where nothing of them was used."""
 
 
 def _price_name(unit: str, prices: Prices) -> str | None:
@@ -132,10 +109,3 @@ def _price_name(unit: str, prices: Prices) -> str | None:
         if name in prices:
             return name
     return None
-
-
-def _amount(unit: str, count: int, price: Decimal, multiplier: Decimal) -> Decimal:
-    amount = EXACT.multiply(Decimal(count), price)
-    if unit not in _EACH:
-        amount = EXACT.multiply(amount, _PER_MILLION)
-    return amount if multiplier == _ONE else EXACT.multiply(amount, multiplier)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from domain.errors import BadValue
 from domain.money import EXACT, Money
 from domain.usage import Usage
 from pricing.book import PriceBook
 from pricing.cost import Cost, cost_of
-from pricing.row import STANDARD, Row
+from pricing.row import Row
 
 Setting = Literal["same-provider-first", "lowest"]
 
@@ -40,8 +39,7 @@ Lost = Literal[
 """Why a candidate lost; docs/pricing.md says each in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A paid version that was considered, and why it lost."""
 
     provider: str
@@ -84,8 +82,7 @@ def paid_version(
     return None if chosen is None else chosen.cost, _candidates(named)
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
+class _Judged(NamedTuple):
     cost: Cost
     lost: Lost | None
 
@@ -96,13 +93,11 @@ class _Judged:
 
 def _costs(book: PriceBook, free: Row, usage: Usage, at: datetime) -> Iterable[Cost]:
     """What the call costs at the standard row of each model of that canonical name."""
-    standard: dict[tuple[str, str], Row] = {}
-    for row in book.rows_of_key(free.canonical):
-        if row.conditions == STANDARD and row.live(at) and _may_refer(row, free):
-            standing = standard.get((row.provider, row.model))
-            if standing is None or standing.n < row.n:
-                standard[row.provider, row.model] = row
-    for _, row in sorted(standard.items()):
+    standing: dict[tuple[str, str], Row] = {}
+    for row in book.standard_rows_of_key(free.canonical):
+        if row.live(at) and _may_refer(row, free):
+            standing[row.provider, row.model] = row
+    for row in standing.values():
         if not row.free:
             yield cost_of(row, usage, at)
 
@@ -138,13 +133,13 @@ def _lowest(stage: Sequence[_Judged]) -> tuple[_Judged | None, list[_Judged]]:
         median = _median([each.cost.total.usd for each in left])
         low, high = EXACT.divide(median, _SPREAD), EXACT.multiply(median, _SPREAD)
         marked = [
-            each if low <= each.cost.total.usd <= high else replace(each, lost="outlier")
+            each if low <= each.cost.total.usd <= high else _Judged(each.cost, "outlier")
             for each in left
         ]
         left = [each for each in marked if each.lost is None]
         judged += [each for each in marked if each.lost is not None]
     chosen = min(left, key=lambda each: each.rank, default=None)
-    judged += [each if each is chosen else replace(each, lost="higher") for each in left]
+    judged += [each if each is chosen else _Judged(each.cost, "higher") for each in left]
     return chosen, judged
 
 
@@ -157,7 +152,7 @@ def _median(totals: Sequence[Decimal]) -> Decimal:
 
 
 def _outside(judged: _Judged) -> _Judged:
-    return judged if judged.lost else replace(judged, lost="other_provider")
+    return judged if judged.lost else _Judged(judged.cost, "other_provider")
 
 
 def _candidates(judged: Iterable[_Judged]) -> tuple[Candidate, ...]:

@@ -62,8 +62,8 @@ def test_a_record() -> None:
     }
     assert [(each["unit"], each["count"], each["price"]) for each in result["components"]] == [
         ("input_tokens", 80, "1"),
-        ("output_tokens", 7, "4"),
         ("cached_input_tokens", 20, "0.1"),
+        ("output_tokens", 7, "4"),
     ]
 
 
