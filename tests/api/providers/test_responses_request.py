@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,15 @@ from tests.api.providers.responses_calls import (
     refused,
     sent,
 )
+
+CASES = Path(__file__).parents[2] / "golden" / "dialects"
+
+
+@pytest.mark.parametrize(
+    "expected", sorted(CASES.glob("*-responses/*/expect.json")), ids=lambda path: path.parent.name
+)
+def test_what_the_cases_send_is_known_to_openai(expected: Path) -> None:
+    assert_known_to_openai(json.loads(expected.read_text())["request"])
 
 
 def test_the_envelope() -> None:
