@@ -196,7 +196,9 @@ class _StreamReader:
             self._done = True
             self._mould = None
             aside = self._mender.usage_aside()
-            return None if aside is None else Chunk(aside, False, self._finished)
+            if aside is None or self._report.outcome.failure is not None:
+                return None
+            return Chunk(aside, False, self._finished)
         found = _loaded(data)
         if not isinstance(found, dict):
             self._fail(unreadable("The provider's stream holds something that is not a chunk."))

@@ -81,6 +81,8 @@ def _written(found: Normalised, own: Mapping[str, Any]) -> None:
         return
     if found.usage["input_tokens"] in (uncached, uncached + read):
         found.note("cache_writes_outside_prompt")
+        if "cache_write_exceeds_input" in found.anomalies:
+            found.anomalies.remove("cache_write_exceeds_input")
         found.put("input_tokens", uncached + read + written, "derived")
     elif found.usage["input_tokens"] != uncached + read + written:
         found.note("upstream_usage_differs")

@@ -46,6 +46,7 @@ class Mender:
         self._rules = rules
         self._calls: dict[int, int] = {}
         """Choice → the index of the tool call that was opened last."""
+        self._aside: RawObject | None = None
         self._only_renamed = True
         """Nothing but the name of the thoughts has been changed in the object at hand."""
 
@@ -60,20 +61,29 @@ class Mender:
                 changes["choices"] = [choice for choice in mended if choice is not None]
         else:
             changes["choices"] = []
-        usage = found.get("usage")
-        if isinstance(usage, dict) and not self._whole and choices:
-            # OpenAI tells usage once, in a chunk of its own; clients that add up would count twice.
-            changes["usage"] = None
-        elif isinstance(usage, dict):
-            counted = in_openai_words(usage, self._model, self._rules)
-            if counted is not usage:
-                changes["usage"] = counted
+        if isinstance(found.get("usage"), dict):
+            self._usage(found, changes, alone=self._whole or not choices)
         if not changes:
             return data
         if self._only_renamed and changes.keys() == {"choices"} and data.count(_THOUGHTS) == 1:
             # In a text the quotes would be escaped: these bytes can only be the member's name.
             return data.replace(_THOUGHTS, b'"reasoning_content":')
         return written({**found, **changes}) or data
+
+    def usage_aside(self) -> bytes | None:
+        """A chunk of its own with the usage that was told in a chunk with choices, at the end."""
+        return None if self._aside is None else written(self._aside)
+
+    def _usage(self, found: RawObject, changes: RawObject, *, alone: bool) -> None:
+        """OpenAI tells usage once, in a chunk of its own; clients that add up would count twice."""
+        usage = in_openai_words(found["usage"], self._model, self._rules)
+        if alone:
+            self._aside = None
+            if usage is not found["usage"]:
+                changes["usage"] = usage
+        else:
+            self._aside = {**found, **changes, "choices": [], "usage": usage}
+            changes["usage"] = None
 
     def _top(self, found: RawObject) -> RawObject:
         changes: RawObject = {}

@@ -44,7 +44,7 @@ def _message(message: RawObject, rules: MessageRules) -> RawObject:
         found = {**found, "role": "system"}
     if found.keys() & _FOREIGN:
         found = _own(found, rules)
-    if rules.strict and found.keys() - _STRICT:
+    if rules.strict and (found.keys() - _STRICT or None in found.values()):
         found = _strict(found, rules)
     content = found.get("content")
     if isinstance(content, list):

@@ -132,7 +132,7 @@ def test_classes(slug: str, status: int, body: Any, kind: str, code: str | None)
         ("fireworks", b'data: {"fault":{"faultstring":"m"}}', "provider_error"),
         (
             "openrouter",
-            b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"error"}],"error":{"code":502}}',
+            b'data: {"choices":[{"delta":{},"finish_reason":"error"}],"error":{"code":502}}',
             "provider_error",
         ),
     ],
