@@ -1,4 +1,4 @@
-"""Answers in OpenAI's form, for dialects that translate: chunks of one choice, usage, time."""
+"""Answers in OpenAI's form, for dialects that translate: chunks, usage, time."""
 
 from __future__ import annotations
 
@@ -22,24 +22,36 @@ class ChunkWriter:
         }
         self._head = orjson.dumps(head)[:-1] + b',"choices":['
 
-    def delta(self, delta: RawObject, logprobs: RawObject | None = None) -> Chunk:
+    def delta(
+        self, delta: RawObject, logprobs: RawObject | None = None, *, choice: int = 0
+    ) -> Chunk:
         """A piece of the answer, with the log probabilities of its tokens."""
-        return Chunk(self._chunk(delta, b"null", logprobs), True, False)
+        return Chunk(self._chunk(choice, delta, b"null", logprobs), True, False)
 
-    def finish(self, delta: RawObject, reason: str) -> Chunk:
-        """The last chunk with a choice."""
-        return Chunk(self._chunk(delta, orjson.dumps(reason)), True, True)
+    def finish(
+        self,
+        delta: RawObject,
+        reason: str,
+        logprobs: RawObject | None = None,
+        *,
+        choice: int = 0,
+        last: bool = True,
+    ) -> Chunk:
+        """The last chunk of a choice, and, if it is the last one, of them all."""
+        return Chunk(self._chunk(choice, delta, orjson.dumps(reason), logprobs), True, last)
 
     def usage(self, usage: Mapping[str, int]) -> Chunk:
         """The usage in OpenAI's meaning, beside no choices."""
         told = orjson.dumps(openai_usage(usage))
         return Chunk(b"".join((self._head, b'],"usage":', told, b"}")), False, True)
 
-    def _chunk(self, delta: RawObject, reason: bytes, logprobs: RawObject | None = None) -> bytes:
+    def _chunk(
+        self, choice: int, delta: RawObject, reason: bytes, logprobs: RawObject | None
+    ) -> bytes:
         return b"".join(
             (
                 self._head,
-                b'{"index":0,"delta":',
+                b'{"index":%d,"delta":' % choice,
                 orjson.dumps(delta),
                 b',"logprobs":',
                 b"null" if logprobs is None else orjson.dumps(logprobs),

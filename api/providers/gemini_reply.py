@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from api.providers.chunks import created, openai_usage
+from api.providers.chunks import ChunkWriter, created, openai_usage
 from api.providers.failures import unreadable
 from api.providers.gemini_answer import Answer, Piece
 from api.providers.json_pieces import JsonPieces
@@ -86,7 +86,7 @@ class StreamReader:
         self._created = created(headers)
         self._decoder: SseDecoder | JsonPieces | None = None
         self._answer = Answer(call)
-        self._head: RawObject = {}
+        self._writer: ChunkWriter | None = None
         self._tail: list[Chunk] = []
         self._any_bytes = False
         self._done = False
@@ -151,34 +151,30 @@ class StreamReader:
                 chunks.append(self._chunk(piece))
 
     def _chunk(self, piece: Piece) -> Chunk:
-        choice = {
-            "index": piece.choice,
-            "delta": piece.delta,
-            "logprobs": piece.logprobs,
-            "finish_reason": piece.finish_reason,
-        }
-        data = orjson.dumps({**self._envelope(), "choices": [choice]})
-        return Chunk(data, True, self._answer.finished)
+        writer, last = self._chunks(), self._answer.finished
+        if piece.finish_reason is not None:
+            return writer.finish(
+                piece.delta, piece.finish_reason, piece.logprobs, choice=piece.choice, last=last
+            )
+        chunk = writer.delta(piece.delta, piece.logprobs, choice=piece.choice)
+        return chunk._replace(finished=last) if last else chunk
 
-    def _envelope(self) -> RawObject:
-        if not self._head:
+    def _chunks(self) -> ChunkWriter:
+        if self._writer is None:
             outcome = self._answer.outcome
-            self._head = {
-                "id": outcome.upstream_id or "",
-                "object": "chat.completion.chunk",
-                "created": self._created,
-                "model": outcome.model or self._call.model,
-            }
-        return self._head
+            self._writer = ChunkWriter(
+                identity=outcome.upstream_id or "",
+                created=self._created,
+                model=outcome.model or self._call.model,
+            )
+        return self._writer
 
     def _last_chunks(self, outcome: Outcome) -> Iterator[Chunk]:
         if not self._answer.finished:
             # Fewer choices came than were asked for, and only the end shows it.
-            yield self._chunk(Piece(0, {}))._replace(finished=True)
+            yield self._chunks().delta({})._replace(finished=True)
         if outcome.complete_usage:
-            usage = openai_usage(outcome.usage)
-            data = orjson.dumps({**self._envelope(), "choices": [], "usage": usage})
-            yield Chunk(data, False, True)
+            yield self._chunks().usage(outcome.usage)
 
 
 class _Message:
