@@ -76,7 +76,7 @@ class Entries:
         return rows
 
     def newest(self, size: int) -> datetime | None:
-        """The latest instant that any of the first `size` entries bears."""
+        """When anything in the first `size` entries was last recorded or seen."""
         found = bisect_right(self._newest, size, key=lambda pair: pair[0])
         return parse_instant(self._newest[found - 1][1]) if found else None
 
@@ -117,10 +117,12 @@ class Entries:
         elif kind == "name":
             model = (data["provider"], data["model"])
             self.names.setdefault(model, []).append((n, data["canonical"]))
-        else:
-            index = self.seen if kind == "seen" else self.deprecated
-            index.setdefault(data["row"], []).append((n, data["at"]))
+        elif kind == "seen":
+            self.seen.setdefault(data["row"], []).append((n, data["at"]))
             self._date(n, data["at"])
+        else:
+            # An announced end lies ahead; it must not make every other price look old.
+            self.deprecated.setdefault(data["row"], []).append((n, data["at"]))
 
     def _add_row(self, n: int, data: JsonObject) -> None:
         try:

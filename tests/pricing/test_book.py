@@ -121,6 +121,11 @@ def test_the_newest_entry_is_the_latest_instant_however_it_is_written() -> None:
     assert newest.isoformat() == "2026-11-22T23:30:00+00:00"
 
 
+def test_an_announced_end_makes_no_book_newer() -> None:
+    end = {"deprecated": {"row": "a", "at": "2027-06-01T00:00:00.000000Z"}}
+    assert book_of([*ENTRIES, end]).newest == whole().newest
+
+
 def test_a_row_may_have_no_prices_at_all() -> None:
     (found,) = book({"provider": "p", "model": "m"}).rows_of("p", "m")
     assert found.free

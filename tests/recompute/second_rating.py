@@ -93,7 +93,8 @@ class Book:
                 kind = "seen" if "seen" in entry else "deprecated"
                 about, at = entry[kind]["row"], entry[kind]["at"]
             self.marks.setdefault((kind, about), []).append(instant(at))
-            moments.append(instant(at))
+            # An announced end is no observation.
+            moments += [] if kind == "deprecated" else [instant(at)]
         self.newest = max(moments)
 
     def find(self, provider: str, names: list[str], at: datetime) -> tuple[str, list[Json]]:
