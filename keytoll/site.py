@@ -19,7 +19,7 @@ from api.chat.routes import ChatCompletions
 from api.chat.routing import Router
 from api.last_used import LastUsed
 from api.metrics import Metrics
-from api.providers.catalogue import PROVIDERS, Provider
+from api.providers.catalogue import AS_SET, PROVIDERS, Provider
 from api.providers.http import Timeouts, Upstream
 from api.providers.probe import KeyProbe
 from api.routes import (
@@ -203,7 +203,7 @@ def offered_providers(settings: Settings) -> dict[str, Provider]:
         total_s=settings.answer_timeout_s,
     )
     return {
-        slug: replace(row, timeouts=timeouts)
+        slug: replace(row, timeouts=timeouts) if row.timeouts is AS_SET else row
         for slug, row in PROVIDERS.items()
         if settings.sandbox or not row.sandbox
     }

@@ -41,6 +41,10 @@ class UnknownProvider(BadValue):
     """No provider has this slug."""
 
 
+AS_SET: Final = Timeouts()
+"""The installation's settings decide."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """What is particular about one provider; the careful value is the default."""
@@ -63,7 +67,8 @@ class Provider:
     deployments: bool = False
     """Customers name what they call: when this provider is named, a model without a slash may be
     such a name, and goes upstream as it was written."""
-    timeouts: Timeouts = field(default_factory=Timeouts)
+    timeouts: Timeouts = AS_SET
+    """Of a provider that is known to need others than most."""
     validation: Validation | None = None
     sandbox: bool = False
     note: str = ""

@@ -1,21 +1,31 @@
 """`GET /api/v1/models`: OpenAI's list, with providers and prices; and why a model goes where."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Lock
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query
+import orjson
+from fastapi import APIRouter, Depends, Query, Response
 
 from api.auth import Access, Caller
-from api.chat.routing import Router
+from api.chat.routing import Router, in_account_order
 from api.errors import ApiError
 from api.providers.catalogue import Provider
-from api.routes.schemas import ERRORS
+from api.routes.schemas import ERRORS, ListedModel, ModelsOrExplanation
 from domain.clock import Clock
-from domain.directory import CredentialView, Directory
+from domain.directory import AccountView, CredentialView, Directory
 from domain.events.base import JsonObject
 from domain.money import text_of
 from pricing.book import PriceBook
 from pricing.row import Row
+
+LISTS_KEPT_MAX: Final = 8
+"""A list of all providers takes about a megabyte."""
+
+_Account = Annotated[str | None, Query(max_length=60)]
 
 
 def router(
@@ -29,44 +39,55 @@ def router(
 ) -> APIRouter:
     """The routes of this file."""
     routes = APIRouter(tags=["models"], responses=ERRORS)
+    lists = ModelLists(providers)
+    anybody = Depends(access.allow("caller", "owner", "operator"))
 
-    @routes.get("/api/v1/models")
-    @routes.get("/v1/models", include_in_schema=False)
+    def account_of(caller: Caller, account: str | None) -> AccountView:
+        found = directory.account(access.account_for(caller, account))
+        if found is None:
+            raise ApiError(404, "not_found", "There is no such account.", param="account")
+        return found
+
+    def listed(account: AccountView) -> ModelList:
+        held = in_account_order(directory.credentials(account.account_id), account)
+        return lists.of(usable_slugs(held, providers), book(), clock.now())
+
+    @routes.get(
+        "/api/v1/models", response_model=None, responses={200: {"model": ModelsOrExplanation}}
+    )
+    @routes.get("/v1/models", response_model=None, include_in_schema=False)
     def models(
-        caller: Annotated[Caller, Depends(access.allow("caller", "owner"))],
+        caller: Annotated[Caller, anybody],
         explain: Annotated[str | None, Query(max_length=256)] = None,
-    ) -> JsonObject:
+        account: _Account = None,
+    ) -> JsonObject | Response:
         """Models of the providers that the account has a usable key for; or why, with `explain`."""
-        account = directory.account(caller.account_id)
-        if account is None:
-            raise ApiError(404, "not_found", "No such account.")
-        credentials = directory.credentials(caller.account_id)
-        if explain is not None:
-            return routing.explain(
-                model=explain, account=account, credentials=credentials, book=book()
-            )
-        slugs = usable_slugs(credentials, providers)
-        return {"object": "list", "data": model_list(slugs, book(), clock)}
+        found = account_of(caller, account)
+        if explain is None:
+            return Response(listed(found).body, media_type="application/json")
+        held = directory.credentials(found.account_id)
+        return routing.explain(model=explain, account=found, credentials=held, book=book())
 
-    @routes.get("/api/v1/models/{model:path}")
-    @routes.get("/v1/models/{model:path}", include_in_schema=False)
+    @routes.get(
+        "/api/v1/models/{model:path}", response_model=None, responses={200: {"model": ListedModel}}
+    )
+    @routes.get("/v1/models/{model:path}", response_model=None, include_in_schema=False)
     def one_model(
-        model: str, caller: Annotated[Caller, Depends(access.allow("caller", "owner"))]
+        model: str, caller: Annotated[Caller, anybody], account: _Account = None
     ) -> JsonObject:
         """One entry of the list."""
-        slugs = usable_slugs(directory.credentials(caller.account_id), providers)
-        for entry in model_list(slugs, book(), clock):
-            if entry["id"] == model:
-                return entry
-        raise ApiError(404, "model_not_found", "None of your usable keys lists this model.")
+        entry = listed(account_of(caller, account)).entries.get(model)
+        if entry is None:
+            raise ApiError(404, "model_not_found", "None of your usable keys lists this model.")
+        return entry
 
     return routes
 
 
 def usable_slugs(
     credentials: Sequence[CredentialView], providers: Mapping[str, Provider]
-) -> list[str]:
-    """The providers that the account could be served by, in its order."""
+) -> tuple[str, ...]:
+    """The providers that the account could be served by, in the order of its keys."""
     slugs = dict.fromkeys(
         c.provider
         for c in credentials
@@ -74,20 +95,63 @@ def usable_slugs(
         and c.provider in providers
         and providers[c.provider].dialect is not None
     )
-    return list(slugs)
+    return tuple(slugs)
 
 
-def model_list(slugs: list[str], book: PriceBook, clock: Clock) -> list[JsonObject]:
-    """One entry per model id, with every provider that lists it."""
-    entries: dict[str, JsonObject] = {}
-    now = clock.now()
-    for slug in slugs:
-        for model in book.models(slug):
-            live = [row for row in book.rows_of(slug, model) if row.live(now)]
-            standard = [row for row in live if row.conditions.count == 0]
-            entry = entries.setdefault(model, _entry(model, slug))
-            entry["providers"].append(_offer(slug, model, standard[-1] if standard else None))
-    return [entries[model] for model in sorted(entries)]
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    """What some providers offer by one book, until a price begins or ends."""
+
+    entries: Mapping[str, JsonObject]
+    """Model id → entry, ascending."""
+    body: bytes
+    until: datetime | None
+    """From then on a price in it is another; None: never, by this book."""
+
+
+class ModelLists:
+    """Lists by providers and book. The books know thousands of models, so a list is made once."""
+
+    def __init__(self, providers: Mapping[str, Provider]) -> None:
+        self._providers = providers
+        self._kept: OrderedDict[tuple[str, ...], ModelList] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, slugs: tuple[str, ...], book: PriceBook, now: datetime) -> ModelList:
+        """One entry per model id, with every provider that lists it, in the order of `slugs`."""
+        place = (book.hash, *slugs)
+        with self._lock:
+            kept = self._kept.get(place)
+            if kept is not None and (kept.until is None or now < kept.until):
+                self._kept.move_to_end(place)
+                return kept
+        made = self._make(slugs, book, now)
+        with self._lock:
+            self._kept[place] = made
+            self._kept.move_to_end(place)
+            while len(self._kept) > LISTS_KEPT_MAX:
+                self._kept.popitem(last=False)
+        return made
+
+    def _make(self, slugs: Sequence[str], book: PriceBook, now: datetime) -> ModelList:
+        entries: dict[str, JsonObject] = {}
+        turns: set[datetime] = set()
+        for slug in slugs:
+            for model in book.models(slug):
+                rows = [row for row in book.rows_of(slug, model) if row.conditions.count == 0]
+                turns.update(turn for row in rows for turn in _turns(row) if turn > now)
+                live = [row for row in rows if row.live(now)]
+                # Whoever serves only where he is named is listed by the name that works.
+                name = model if self._providers[slug].auto_mapped else f"{slug}/{model}"
+                entry = entries.setdefault(name, _entry(name, slug))
+                entry["providers"].append(_offer(slug, model, live[-1] if live else None))
+        ordered = {name: entries[name] for name in sorted(entries)}
+        body = orjson.dumps({"object": "list", "data": list(ordered.values())})
+        return ModelList(ordered, body, min(turns, default=None))
+
+
+def _turns(row: Row) -> tuple[datetime, ...]:
+    return tuple(turn for turn in (row.effective_from, row.effective_to) if turn is not None)
 
 
 def _entry(model: str, owner: str) -> JsonObject:

@@ -5,7 +5,7 @@
 from collections.abc import Collection
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 
 from api.auth import Access, Caller
 from api.errors import ApiError
@@ -16,37 +16,46 @@ from domain.directory import Directory
 from domain.errors import BadValue
 from domain.ledger import Ledger
 
+_Account = Annotated[str | None, Query(max_length=60)]
+
 
 def router(
     *, access: Access, directory: Directory, ledger: Ledger, slugs: Collection[str]
 ) -> APIRouter:
     """The routes of this file; `slugs` are the providers that this installation offers."""
     routes = APIRouter(prefix="/api/user", tags=["routing"], responses=ERRORS)
-    owner = Depends(access.allow("owner"))
+    owner = Depends(access.allow("owner", "operator"))
 
     @routes.get("/routing")
-    def routing(caller: Annotated[Caller, owner]) -> Routing:
+    def routing(caller: Annotated[Caller, owner], account: _Account = None) -> Routing:
         """The account's preferences."""
-        return _preferences(directory, caller.account_id)
+        return _preferences(directory, access.account_for(caller, account))
 
     @routes.put("/routing")
-    def prefer(body: RoutingPreference, caller: Annotated[Caller, owner]) -> Routing:
+    def prefer(
+        body: RoutingPreference, caller: Annotated[Caller, owner], account: _Account = None
+    ) -> Routing:
         """Replace the preferences as a whole."""
+        account_id = access.account_for(caller, account)
         for index, slug in enumerate(body.providers):
             if slug not in slugs:
                 raise BadValue("There is no such provider.", param=f"providers.{index}")
         preference = Preference(tuple(body.providers), body.fallbacks, body.on_disconnect)
-        ledger.prefer_routing(caller.account_id, preference)
-        return _preferences(directory, caller.account_id)
+        ledger.prefer_routing(account_id, preference)
+        return _preferences(directory, account_id)
 
     @routes.get("/budgets")
-    def budgets(caller: Annotated[Caller, owner]) -> Budgets:
+    def budgets(caller: Annotated[Caller, owner], account: _Account = None) -> Budgets:
         """The account's budgets: there are none yet."""
+        access.account_for(caller, account)
         return Budgets(budgets=[])
 
     @routes.put("/budgets")
-    def set_budgets(body: Budgets, caller: Annotated[Caller, owner]) -> Budgets:
+    def set_budgets(
+        body: Budgets, caller: Annotated[Caller, owner], account: _Account = None
+    ) -> Budgets:
         """Budgets are not enforced by this version, so none is taken."""
+        access.account_for(caller, account)
         if body.budgets:
             raise ApiError(
                 400,

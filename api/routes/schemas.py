@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, RootModel, WithJsonSchema
 
 from domain.credential import MODELS_MAX
 from domain.labels.port import LABEL_CHARS_MAX
@@ -246,3 +246,61 @@ class AccountList(Answer):
     accounts: list[Account]
     next: str | None
     """Pass it as `after` to read on; null at the end."""
+
+
+# Models
+
+
+class Offer(Answer):
+    """What one provider calls a model, and its standard price."""
+
+    slug: str
+    model: str
+    pricing: dict[str, str] | None
+    """USD per million tokens as decimal text; null: not known."""
+    free: bool
+    reference: str | None
+    """The price row."""
+
+
+class ListedModel(Answer):
+    """An entry of OpenAI's list."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    providers: list[Offer]
+
+
+class Considered(Answer):
+    credential_id: str
+    provider: str
+    key_suffix: str
+    serves: bool
+    reason: str
+
+
+class ModelList(Answer):
+    """The list."""
+
+    object: Literal["list"]
+    data: list[ListedModel]
+
+
+class Explanation(Answer):
+    """Which key would serve a model, and why the others would not."""
+
+    model: str
+    provider: str | None
+    credential_id: str | None
+    upstream_model: str | None
+    rule: Literal["prefix", "exact", "canonical"] | None
+    considered: list[Considered]
+    fallbacks: list[str]
+    """Keys that would be tried after it, in this order, where caller and account allow it."""
+    providers_that_would_serve: list[str]
+
+
+class ModelsOrExplanation(RootModel[ModelList | Explanation]):
+    """The second with `explain`."""

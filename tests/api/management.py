@@ -11,11 +11,12 @@ import httpx
 from fastapi import FastAPI
 
 from api.auth import Access
+from api.chat.routing import Router
 from api.errors import install_error_handlers
 from api.limits import BodyLimit
 from api.providers.catalogue import PROVIDERS, Provider
 from api.request_id import RequestIds
-from api.routes import accounts, api_keys, provider_keys, routing
+from api.routes import accounts, api_keys, models, provider_keys, routing
 from domain.clock import FixedClock
 from domain.credential import Outcome
 from domain.directory import Directory
@@ -25,7 +26,9 @@ from domain.labels.memory import MemoryLabels
 from domain.ledger import Ledger
 from domain.vault.envelope import LocalMasterKey
 from domain.vault.memory import memory_vault
+from pricing.load import shipped_books
 
+BOOKS = shipped_books()
 START = datetime(2026, 11, 1, tzinfo=UTC)
 ROLES = ("caller", "owner", "finance", "auditor", "operator")
 
@@ -129,6 +132,16 @@ class Management:
         app.include_router(
             routing.router(
                 access=access, directory=self.directory, ledger=self.ledger, slugs=PROVIDERS
+            )
+        )
+        app.include_router(
+            models.router(
+                access=access,
+                directory=self.directory,
+                routing=Router(PROVIDERS),
+                providers=PROVIDERS,
+                book=lambda: BOOKS.current,
+                clock=self.clock,
             )
         )
         app.include_router(

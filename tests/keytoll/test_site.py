@@ -13,10 +13,11 @@ from api.chat.estimate import Estimator
 from api.chat.inflight import InFlight
 from api.errors import CODES
 from api.metrics import Metrics
+from api.providers.catalogue import PROVIDERS
 from api.providers.http import Upstream
 from domain.clock import SystemClock
 from keytoll.settings import Settings
-from keytoll.site import Site, base_urls
+from keytoll.site import Site, base_urls, offered_providers
 from keytoll.wiring import open_stores
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
@@ -37,6 +38,14 @@ def application(tmp_path: Path) -> Iterator[Application]:
     )
     yield site.application()
     stores.close()
+
+
+def test_settings_are_for_rows_that_have_no_limits_of_their_own() -> None:
+    settings = Settings.from_environment({"KEYTOLL_FIRST_BYTE_TIMEOUT_S": "7"})
+    offered = offered_providers(settings)
+    assert offered["openai"].timeouts.first_byte_s == 7
+    assert offered["sandbox"].timeouts == PROVIDERS["sandbox"].timeouts
+    assert offered["sandbox"].timeouts.first_byte_s == 60
 
 
 async def test_every_route_is_described_in_the_manual(application: Application) -> None:

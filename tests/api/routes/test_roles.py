@@ -24,10 +24,12 @@ MATRIX: list[tuple[str, str, Any, str]] = [
     ("POST", "/api/user/api-keys", {"role": "operator"}, "operator"),
     ("GET", "/api/user/api-keys", None, "owner operator"),
     ("DELETE", "/api/user/api-keys/{spare}", None, "owner operator"),
-    ("GET", "/api/user/routing", None, "owner"),
-    ("PUT", "/api/user/routing", {"providers": ["groq"]}, "owner"),
-    ("GET", "/api/user/budgets", None, "owner"),
-    ("PUT", "/api/user/budgets", {"budgets": []}, "owner"),
+    ("GET", "/api/user/routing", None, "owner operator"),
+    ("PUT", "/api/user/routing", {"providers": ["groq"]}, "owner operator"),
+    ("GET", "/api/user/budgets", None, "owner operator"),
+    ("PUT", "/api/user/budgets", {"budgets": []}, "owner operator"),
+    ("GET", "/api/v1/models", None, "caller owner operator"),
+    ("GET", "/api/v1/models/{model}", None, "caller owner operator"),
     ("POST", "/api/v1/accounts", {}, "operator"),
     ("GET", "/api/v1/accounts", None, "operator finance auditor"),
     ("GET", "/api/v1/accounts/{account}", None, "operator finance auditor owner"),
@@ -55,7 +57,12 @@ async def test_a_role_may_do_what_the_matrix_says(
 ) -> None:
     key = await world.add_key()
     spare = world.ledger.issue_api_key(world.account_id, "caller")
-    names = {"{key}": key["id"], "{spare}": spare.key_id, "{account}": world.account_id}
+    names = {
+        "{key}": key["id"],
+        "{spare}": spare.key_id,
+        "{account}": world.account_id,
+        "{model}": "gpt-4o-mini",
+    }
     for name, value in names.items():
         path = path.replace(name, value)
     sent = {k: names.get(v, v) if isinstance(v, str) else v for k, v in (body or {}).items()}
