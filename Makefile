@@ -10,13 +10,18 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run demo test test-slow test-all check format golden bench clean
+.PHONY: help run demo test test-slow test-services test-all check format golden bench clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 $(READY): pyproject.toml uv.lock .ci/environment
 	@.ci/environment
+	@touch $@
+
+SERVICES := .venv/.services
+$(SERVICES): $(READY) .ci/services tests/clients/package-lock.json
+	@.ci/services
 	@touch $@
 
 run: $(READY) ## start the server on 127.0.0.1:8080, sandbox included
@@ -26,12 +31,15 @@ demo: $(READY) ## from a first call to its invoice, by itself
 	@exec $(BIN)/keytoll demo
 
 test: $(READY) ## the tests that take seconds
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest -m "not slow and not services"
 
 test-slow: $(READY) ## the tests that take longer: kills, fuzzing, the wheel
-	@$(BIN)/pytest -m slow
+	@$(BIN)/pytest -m "slow and not services"
 
-test-all: $(READY) ## every test
+test-services: $(SERVICES) ## other people's programs against ours: SDKs, a stranger's upstream (Node.js)
+	@$(BIN)/pytest -m services
+
+test-all: $(SERVICES) ## every test
 	@$(BIN)/pytest
 
 check: $(READY) ## what CI runs first: format, lint, types, imports, tests
@@ -40,7 +48,7 @@ check: $(READY) ## what CI runs first: format, lint, types, imports, tests
 	@echo "check: types" && $(BIN)/mypy --no-error-summary
 	@echo "check: imports" && $(BIN)/lint-imports --no-cache > .venv/lint-imports.log 2>&1 \
 		|| { cat .venv/lint-imports.log; exit 1; }
-	@echo "check: tests" && $(BIN)/pytest -m "not slow"
+	@echo "check: tests" && $(BIN)/pytest -m "not slow and not services"
 
 format: $(READY) ## put the source into the project's form
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
