@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 from api.providers.addressing import Address
 from api.providers.keys import Fields
+from api.providers.lenient import objects
 from api.providers.port import ProviderKey, RawObject, UpstreamRequest
 from api.providers.validation import Check
-from api.providers.verbatim import written
 from domain.events.base import JsonObject
 from pricing.names import Names
 
@@ -90,19 +90,14 @@ def list_models(key: ProviderKey, base_url: str, _model: str | None, _at: dateti
 
 
 def without_filter(found: RawObject, data: bytes) -> bytes | None:
-    """A chunk of Azure without what its content filter says beside the answer.
+    """A chunk of Azure, or nothing if only its content filter speaks in it.
 
     The filter speaks in chunks without choices (of the prompt) and in choices without a delta
     (when it runs behind the answer, also after its end), which no client of OpenAI expects.
     """
-    choices = found.get("choices")
-    if not isinstance(choices, list) or not choices:
-        return data if found.get("usage") else None
-    spoken = [choice for choice in choices if isinstance(choice, dict) and _speaks(choice)]
-    if len(spoken) == len(choices) and all("delta" in choice for choice in spoken):
-        return data
-    kept = [{**choice, "delta": choice.get("delta") or {}} for choice in spoken]
-    return written({**found, "choices": kept}) if kept else None
+    choices = objects(found.get("choices"))
+    kept = any(map(_speaks, choices)) if choices else found.get("usage")
+    return data if kept else None
 
 
 def _speaks(choice: RawObject) -> bool:

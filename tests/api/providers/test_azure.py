@@ -10,7 +10,8 @@ import pytest
 
 from api.providers.azure import deployment_for, list_models, without_filter
 from api.providers.catalogue import PROVIDERS, parse_key
-from api.providers.port import ChatCall, UpstreamRequest
+from api.providers.hosts import origin_allowed, origin_of
+from api.providers.port import ChatCall, Outcome, UpstreamRequest
 from tests.instants import AT
 
 ENDPOINT = "https://acme.openai.azure.com"
@@ -144,33 +145,71 @@ def test_a_key_is_checked_for_nothing(version: str, path: str) -> None:
         assert PROVIDERS[slug].validation is list_models
 
 
-def trimmed(**chunk: Any) -> Any:
+def kept(**chunk: Any) -> bool:
     data = json.dumps(chunk).encode()
     found = without_filter(chunk, data)
-    if found is None:
-        return None
-    return data if found is data else json.loads(found)
+    assert found is None or found is data
+    return found is not None
+
+
+CHECKED: dict[str, Any] = {"index": 0, "finish_reason": None, "content_filter_results": {}}
 
 
 def test_what_the_filter_says_in_chunks_of_its_own_is_left_out() -> None:
-    assert trimmed(choices=[], prompt_filter_results=[{"prompt_index": 0}]) is None
-    assert trimmed(choices=[], prompt_annotations=[]) is None
-    offsets = {"index": 0, "finish_reason": None, "content_filter_offsets": {"check_offset": 1}}
-    assert trimmed(choices=[offsets]) is None
+    assert not kept(choices=[], prompt_filter_results=[{"prompt_index": 0}])
+    assert not kept(choices=[], prompt_annotations=[])
+    assert not kept(choices=[{**CHECKED, "content_filter_offsets": {"check_offset": 1}}])
 
 
 def test_all_else_is_left_as_it_is() -> None:
-    for chunk in (
-        {"choices": [], "usage": {"prompt_tokens": 1}},
-        {"choices": [{"index": 0, "delta": {}, "content_filter_results": {"hate": {}}}]},
-    ):
-        assert trimmed(**chunk) == json.dumps(chunk).encode()
+    assert kept(choices=[], usage={"prompt_tokens": 1})
+    assert kept(choices=[{**CHECKED, "delta": {}}])
+    # The filter ends an answer, or checks one of two while the other goes on.
+    assert kept(choices=[{**CHECKED, "finish_reason": "content_filter"}])
+    assert kept(choices=[CHECKED, {"index": 1, "delta": {"content": "a"}}])
+
+
+def read(slug: str, data: bytes, *, stream: bool) -> tuple[list[Any], Outcome]:
+    dialect = PROVIDERS[slug].dialect
+    assert dialect is not None
+    call = ChatCall(body={}, model="m", stream=stream, wants_usage=True, choices=1, at=AT)
+    headers = {} if stream else {"content-type": "application/json"}
+    reader = dialect.reader(call, headers)
+    chunks = [json.loads(chunk.data) for chunk in reader.feed(data)]
+    return chunks, reader.finish()
 
 
 def test_an_end_without_a_delta_gets_one() -> None:
-    ended = {"index": 0, "finish_reason": "content_filter"}
-    checked: dict[str, Any] = {"index": 1, "finish_reason": None, "content_filter_results": {}}
-    assert trimmed(id="x", choices=[ended, checked]) == {
+    chunk = {"choices": [{**CHECKED, "finish_reason": "content_filter"}]}
+    (found,), _ = read("azure", b"data: %s\n\n" % json.dumps(chunk).encode(), stream=True)
+    assert found["choices"] == [{**CHECKED, "finish_reason": "content_filter", "delta": {}}]
+
+
+def test_an_answer_that_the_filter_emptied_gets_a_message() -> None:
+    body = {
         "id": "x",
-        "choices": [{**ended, "delta": {}}],
+        "choices": [{**CHECKED, "finish_reason": "content_filter"}],
+        "usage": {"prompt_tokens": 15, "completion_tokens": 19, "total_tokens": 34},
     }
+    _, outcome = read("azure", json.dumps(body).encode(), stream=False)
+    (choice,) = json.loads(outcome.answer)["choices"]
+    assert choice["message"]["role"] == "assistant"
+    assert choice["finish_reason"] == outcome.finish_reason == "content_filter"
+    # What was produced before it was taken away is charged.
+    assert outcome.usage == {"input_tokens": 15, "output_tokens": 19}
+    assert outcome.complete_usage
+
+
+@pytest.mark.parametrize("slug", ["azure", "azure-responses"])
+def test_calls_may_go_to_any_resource_of_azure_and_to_nobody_else(slug: str) -> None:
+    origin = origin_of(request(slug, key(slug)).url)
+    assert origin is not None
+    assert origin_allowed(origin, PROVIDERS[slug].hosts)
+    assert not origin_allowed(("https", "acme.azure-api.net", 443), PROVIDERS[slug].hosts)
+
+
+def test_a_wait_told_in_milliseconds_is_passed_on_in_seconds() -> None:
+    dialect = PROVIDERS["azure"].dialect
+    assert dialect is not None
+    failure = dialect.failure(429, {"retry-after-ms": "1200"}, b'{"error":{"code":"429"}}')
+    assert (failure.kind, failure.retry_after) == ("rate_limited", "2")
