@@ -12,6 +12,7 @@ from api.providers.converse_models import model_named, region_named
 from api.providers.converse_reply import BodyReader
 from api.providers.converse_request import request_body, stands_in_for_json
 from api.providers.converse_stream import StreamReader
+from api.providers.converse_usage import price_context
 from api.providers.converse_wire import signed_headers
 from api.providers.failures import FailureRules, classify
 from api.providers.keys import aws_host
@@ -52,7 +53,8 @@ class Converse:
     def request(self, call: ChatCall, key: ProviderKey, base_url: str) -> UpstreamRequest:
         """The translated body, signed. Raises UnsupportedParameter."""
         _check_model(call.model, key["region"])
-        body = written(request_body(call))
+        asked = request_body(call)
+        body = written(asked)
         if body is None:
             raise UnsupportedParameter("the messages are nested too deeply", param="messages")
         base = base_url.rstrip("/") or f"https://{aws_host('bedrock-runtime', key['region'])}"
@@ -72,9 +74,8 @@ class Converse:
                 content_type=_JSON,
             )
         headers["accept"] = _FRAMES if call.stream else _JSON
-        return UpstreamRequest(
-            url=url, headers=headers, body=body, context=_context(call.model, key)
-        )
+        context = {**_place(call.model, key), **price_context(asked)}
+        return UpstreamRequest(url=url, headers=headers, body=body, context=context)
 
     def reader(self, call: ChatCall, headers: Headers) -> Reader:
         """A reader of one answer; a JSON body is read as such even when a stream was asked for."""
@@ -115,7 +116,7 @@ def _check_model(model: str, region: str) -> None:
         )
 
 
-def _context(model: str, key: ProviderKey) -> JsonObject:
+def _place(model: str, key: ProviderKey) -> JsonObject:
     """Where the call is served, and which model an ARN stands for, if anybody said so."""
     context: JsonObject = {"region": key["region"]}
     named = json.loads(key.get("models") or "{}").get(model) or model_named(model)

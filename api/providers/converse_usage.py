@@ -9,7 +9,6 @@ from api.providers.usage import Normalised, section, told_word
 from domain.events.base import JsonObject
 
 _TTL_UNITS: Final = {"5m": "cache_write_5m_tokens", "1h": "cache_write_1h_tokens"}
-_STANDARD: Final = frozenset({"default", "standard"})
 
 
 def normalise_converse_usage(raw: Mapping[str, Any], model: str | None = None) -> Normalised:
@@ -37,15 +36,12 @@ def normalise_converse_usage(raw: Mapping[str, Any], model: str | None = None) -
 
 
 def price_context(found: Mapping[str, Any]) -> JsonObject:
-    """What an answer, or the metadata of a stream, says about the price it was served at."""
-    context: JsonObject = {}
-    tier = told_word(section(found, "serviceTier").get("type"))
-    if tier not in (None, *_STANDARD):
-        context["service_tier"] = tier
-    latency = told_word(section(found, "performanceConfig").get("latency"))
-    if latency not in (None, *_STANDARD):
-        context["speed"] = latency
-    return context
+    """What a request, an answer or the metadata of a stream says about its price."""
+    told = {
+        "service_tier": told_word(section(found, "serviceTier").get("type")),
+        "speed": told_word(section(found, "performanceConfig").get("latency")),
+    }
+    return {name: word for name, word in told.items() if word is not None}
 
 
 def _cache_writes(found: Normalised, raw: Mapping[str, Any]) -> int:

@@ -310,7 +310,8 @@ def test_events_yet_to_come_say_nothing() -> None:
     ("told", "context"),
     [
         ({}, {}),
-        ({"serviceTier": {"type": "default"}, "performanceConfig": {"latency": "standard"}}, {}),
+        ({"serviceTier": {"type": "default"}}, {"service_tier": "default"}),
+        ({"performanceConfig": {"latency": "standard"}}, {"speed": "standard"}),
         ({"serviceTier": {"type": "flex"}}, {"service_tier": "flex"}),
         ({"performanceConfig": {"latency": "optimized"}}, {"speed": "optimized"}),
         ({"serviceTier": "flex", "performanceConfig": 5}, {}),

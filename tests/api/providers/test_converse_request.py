@@ -115,6 +115,15 @@ def test_an_arn_must_be_in_the_credential_s_region() -> None:
     assert refused(named.replace("eu-west-1", "us-east-1")) == "model"
 
 
+def test_the_class_that_was_asked_for_counts_until_the_answer_tells_another() -> None:
+    asked = call(NOVA, service_tier="flex", performanceConfig={"latency": "optimized"})
+    assert Converse().request(asked, KEY, "").context == {
+        "region": "eu-west-1",
+        "service_tier": "flex",
+        "speed": "optimized",
+    }
+
+
 def test_limits_and_stops() -> None:
     body = sent(NOVA, max_tokens=9, max_completion_tokens=7, stop=["END", ""])
     assert body["inferenceConfig"] == {"maxTokens": 7, "stopSequences": ["END"]}
