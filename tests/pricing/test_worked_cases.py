@@ -13,12 +13,13 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from pricing.book import book_of
+from pricing.load import shipped_book
 from pricing.records import rate_record
 from tests.pricing.build import NAMES
 from tests.pricing.formula import evaluate, plain
 
 FOLDER: Final = Path(__file__).parent / "worked"
+SHIPPED: Final = shipped_book()
 UNITS: Final = {
     "in": "input_tokens",
     "cached": "cached_input_tokens",
@@ -44,7 +45,7 @@ FIELDS: Final = (
 
 
 class Case(NamedTuple):
-    """One case with the rows and the usual status of its file."""
+    """One case with the rows (none: the shipped book) and the usual status of its file."""
 
     file: str
     told: dict[str, Any]
@@ -59,7 +60,7 @@ class Case(NamedTuple):
 
     @property
     def record(self) -> dict[str, Any]:
-        first = f"{self.used[0]['provider']} {self.used[0]['model']}"
+        first = next((f"{row['provider']} {row['model']}" for row in self.used), "")
         provider, model = self.told.get("call", first).split(" ", 1)
         words = self.told["usage"].split()
         return {
@@ -74,7 +75,7 @@ class Case(NamedTuple):
             },
             "provider_cost": self.told.get("cost"),
             "reference_setting": self.told.get("setting", "same-provider-first"),
-            "price_book": [*self.used, *self.told.get("entries", ())],
+            "price_book": [*self.used, *self.told.get("entries", ())] or None,
         }
 
 
@@ -84,7 +85,8 @@ def cases() -> list[Case]:
     for path in sorted(FOLDER.glob("*.toml")):
         table = tomllib.loads(path.read_text("utf-8"))
         usual = table.get("status", "priced")
-        found += [Case(path.stem, each, table["rows"], usual) for each in table["case"]]
+        rows = {} if table.get("shipped") else table["rows"]
+        found += [Case(path.stem, each, rows, usual) for each in table["case"]]
     return found
 
 
@@ -92,7 +94,7 @@ CASES: Final = cases()
 
 
 def rated(case: Case) -> dict[str, Any]:
-    return rate_record(case.record, book_of([]), names=NAMES, normalise={})
+    return rate_record(case.record, SHIPPED, names=NAMES, normalise={})
 
 
 def exact(formula: str | None) -> str | None:
