@@ -33,6 +33,11 @@ class Decision:
     flatten: str = ""
     """The source whose tiers by length of the input are not taken over, contradicted or not."""
 
+    @property
+    def names_models(self) -> bool:
+        """It is about models by name, so it stands above what most of the sources say."""
+        return self.models != ("*",)
+
     def fits(self, provider: str, model: str) -> bool:
         """Whether it is about this model."""
         return fnmatchcase(provider, self.provider) and any(

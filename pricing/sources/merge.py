@@ -1,8 +1,9 @@
 """Merges what the sources say about one model into rows.
 
-All agree, or one alone speaks: in. They contradict each other: what a person decided counts, else
-what more of them say than anything else, if at least two do; else the class stays out and the
-contradiction is reported. Only sources that agree on the standard price are heard on the rest.
+All agree, or one alone speaks: in. They contradict each other: what a person decided about the
+model counts; else what more of them say than anything else, if at least two do; else what a person
+decided about the provider; else the class stays out and the contradiction is reported. Only
+sources that agree on the standard price are heard on the rest.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class _Settled:
     tellers: list[Offer]
     since: str | None = None
     until: str | None = None
+    why: str = ""
+    """What settled a contradiction."""
 
 
 def merged(offers: list[Offer], decisions: Decisions) -> Merged:
@@ -144,27 +147,46 @@ def _settle(
     if not contradicted:
         return _told(tellers, klass) if tellers else None
     what = _described(tellers, klass, contradicted)
+    named = [ruling for ruling in rulings if ruling.names_models]
+    settled = (
+        _ruled(named, tellers, klass, contradicted)
+        or _majority(tellers, klass)
+        or _ruled(rulings, tellers, klass, contradicted)
+    )
+    if settled is None:
+        result.conflicts.append(what)
+    else:
+        result.settled.append(f"{what}: {settled.why}")
+    return settled
+
+
+def _ruled(
+    rulings: list[Decision], tellers: list[Offer], klass: Class, contradicted: frozenset[str]
+) -> _Settled | None:
     for ruling in rulings:
         if ruling.settles(contradicted):
             best = ruling.best(tellers)
-            if best is not None or ruling.omit:
-                result.settled.append(f"{what}: {ruling.reason}")
-                return (
-                    _told(tellers, klass, contradicted)
-                    if best is None
-                    else _told(_agreeing(best, tellers, klass), klass)
-                )
-    groups = sorted((_agreeing(each, tellers, klass) for each in tellers), key=len)
-    most = groups[-1]
-    if len(most) >= _BOTH and all(len(g) < len(most) or g == most for g in groups):
-        result.settled.append(f"{what}: {len(most)} of {len(tellers)} agree")
-        return _told(most, klass)
-    result.conflicts.append(what)
+            if best is not None:
+                return _told(_agreeing(best, tellers, klass), klass, why=ruling.reason)
+            if ruling.omit:
+                return _told(tellers, klass, contradicted, why=ruling.reason)
     return None
 
 
-def _told(tellers: list[Offer], klass: Class, omitted: frozenset[str] = frozenset()) -> _Settled:
-    return _Settled(_union([offer.terms[klass] for offer in tellers], omitted), tellers)
+def _majority(tellers: list[Offer], klass: Class) -> _Settled | None:
+    """What at least two say and no equally many say otherwise."""
+    groups = sorted((_agreeing(each, tellers, klass) for each in tellers), key=len)
+    most = groups[-1]
+    if len(most) < _BOTH or any(len(g) == len(most) and g != most for g in groups):
+        return None
+    return _told(most, klass, why=f"{len(most)} of {len(tellers)} agree")
+
+
+def _told(
+    tellers: list[Offer], klass: Class, omitted: frozenset[str] = frozenset(), *, why: str = ""
+) -> _Settled:
+    terms = _union([offer.terms[klass] for offer in tellers], omitted)
+    return _Settled(terms, tellers, why=why)
 
 
 def _contradicted(tellers: list[Offer], klass: Class) -> frozenset[str]:

@@ -62,16 +62,25 @@ def test_two_against_two_is_no_majority() -> None:
     assert len(result.conflicts) == 1
 
 
-def test_a_person_beats_the_majority() -> None:
+def test_what_was_decided_about_a_model_beats_the_majority() -> None:
     cheap, dear = terms(input="2", output="8"), terms(input="3", output="9")
     result = decided(
         offer("a 1.0", cheap),
         offer("b 1.0", cheap),
         offer("c 1.0", dear),
-        rulings=[ruling(choose=("x", "c"))],
+        rulings=[ruling(models=("m*",), choose=("x", "c"))],
     )
     (row,) = result.rows
     assert (row["prices"]["input"], row["source"], row["confidence"]) == ("3", ["c 1.0"], "medium")
+
+
+def test_the_majority_beats_what_was_decided_about_the_provider_as_a_whole() -> None:
+    cheap, dear = terms(input="2", output="8"), terms(input="3", output="9")
+    rulings = [ruling(choose=("c",))]
+    result = decided(offer("a", cheap), offer("b", cheap), offer("c", dear), rulings=rulings)
+    assert result.rows[0]["prices"]["input"] == "2"
+    (row,) = decided(offer("a", cheap), offer("c", dear), rulings=rulings).rows
+    assert row["prices"]["input"] == "3"
 
 
 @pytest.mark.parametrize("fields", [{"models": ("n*",)}, {"prices": ("input",)}, {"provider": "q"}])
