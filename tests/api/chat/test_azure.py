@@ -93,7 +93,7 @@ async def test_a_prompt_that_the_filter_refuses_costs_nothing(calls: Calls) -> N
 
 
 async def test_what_the_filter_says_is_not_for_the_caller(calls: Calls) -> None:
-    checked = {"index": 0, "finish_reason": None, "content_filter_results": {}}
+    checked: dict[str, object] = {"index": 0, "finish_reason": None, "content_filter_results": {}}
     late = b"data: " + json.dumps({"id": "", "model": "", "choices": [checked]}).encode() + b"\n\n"
     calls.provider.answers.append(
         stream_answer(
