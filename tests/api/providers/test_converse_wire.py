@@ -7,6 +7,8 @@ import hashlib
 import hmac
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
@@ -117,6 +119,24 @@ def test_nothing_that_is_signed_is_logged(caplog: pytest.LogCaptureFixture) -> N
     with caplog.at_level(logging.DEBUG):
         Converse().request(call("m"), {**ACCESS, "sessionToken": TOKEN}, "")
     assert not caplog.records
+
+
+def test_no_more_of_botocore_is_loaded_than_signs_and_frames() -> None:
+    """Its sessions, credentials and clients read files and variables of the machine."""
+    listed = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, api.providers.catalogue; print(*sys.modules)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(listed.stdout.split())
+    assert "botocore.auth" in loaded
+    for name in ("session", "client", "credentials", "loaders", "configloader", "endpoint"):
+        assert f"botocore.{name}" not in loaded
 
 
 class Verifier:
