@@ -38,6 +38,11 @@ MODELS: Final = (
     ("openai", "a-model-nobody-knows"),
     *(("anthropic", model) for model in ("claude-opus-5", "claude-sonnet-4-5", "claude-haiku-5-5")),
     ("openrouter", "openai/gpt-5.4"),
+    ("openrouter", "meta-llama/llama-3.3-70b-instruct:free"),
+    ("nvidia", "meta/llama-3.3-70b-instruct"),
+    *(("vercel", model) for model in ("google/gemini-2.5-flash", "openai/gpt-5")),
+    ("aws", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+    ("google", "gemini-2.5-pro"),
 )
 PLAY: Final = tuple(
     ("sandbox", f"sandbox/{name}") for name in ("echo", "echo-free", "slow", "unpriced")
@@ -142,6 +147,7 @@ class Month:
                     {"amount": "0.000123456789012345", "meaning": "total"},
                     {"amount": "0", "meaning": "total"},
                     {"amount": "0.5", "meaning": "gateway_fee"},
+                    {"amount": "0.02", "meaning": "upstream"},
                 ]
             ),
         }
