@@ -52,8 +52,10 @@ HOSTS: Final[dict[str, Host]] = {
         never=r"bge|esm|active-speaker|bevformer|gliner|retriever|riva|sparsedrive|streampetr"
         r"|studiovoice|video-detector|usdvalidate|nv-emb|voicechat",
     ),
-    # genai-prices puts Vertex AI and the Gemini API under one roof.
-    "google": Host("google", "google", only=r"^(?:gemini|gemma|learnlm|deep-research)"),
+    # genai-prices puts Vertex AI (`-maas`) and the Gemini API under one roof.
+    "google": Host(
+        "google", "google", only=r"^(?:gemini|gemma|learnlm|deep-research)", never=r"-maas$"
+    ),
     "hyperbolic": Host(),
     "morpheus": Host(),
     "fireworks": Host("fireworks", "fireworks-ai", path="accounts/fireworks/models/"),
