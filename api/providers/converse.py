@@ -41,6 +41,8 @@ _BAD_KEY: Final = re.compile(
     re.I,
 )
 """What Bedrock says of a key that it does not take, also where it names no error type."""
+CLOCK_IS_OFF: Final = re.compile(r"signature (?:expired|not yet current)", re.I)
+"""Said of a good key when this machine's clock, or the way to Amazon, is some minutes late."""
 _TOO_LONG: Final = re.compile(r"input tokens exceeds maximum length|input tokens exceeded", re.I)
 _NO_MODEL: Final = re.compile(r"provided model identifier is invalid", re.I)
 
@@ -96,6 +98,8 @@ def converse_failure(status: int, headers: Headers, body: bytes) -> ProviderFail
     quota = kind == "ServiceQuotaExceededException"
     rules = FailureRules(statuses={400: "rate_limited"}) if quota else None
     found = classify(status, headers, body, rules)
+    if found.kind == "credential_invalid" and CLOCK_IS_OFF.search(found.message):
+        return replace(found, kind="forbidden_not_auth")
     if found.kind == "forbidden_not_auth" and _BAD_KEY.search(found.message):
         return replace(found, kind="credential_invalid", code=None)
     if found.kind == "bad_request" and found.code is None and _TOO_LONG.search(found.message):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from api.providers.converse import converse_failure
+from api.providers.converse import CLOCK_IS_OFF, converse_failure
 from api.providers.converse_wire import signed_headers
 from api.providers.failures import classify
 from api.providers.keys import aws_host
@@ -52,6 +52,6 @@ def sts_failure(status: int, headers: Headers, body: bytes) -> ProviderFailure:
     code, message = _CODE.search(body), _MESSAGE.search(body)
     if message:
         found = replace(found, message=redacted(message.group(1).decode("utf-8", "replace")))
-    if code and code.group(1).decode() in _BAD_KEY:
+    if code and code.group(1).decode() in _BAD_KEY and not CLOCK_IS_OFF.search(found.message):
         return replace(found, kind="credential_invalid")
     return found

@@ -48,6 +48,12 @@ FORBIDDEN = ("indeterminate", "forbidden_not_auth")
         (403, "InvalidSignatureException", "Does not match.", "credential_invalid", None),
         (
             403,
+            "InvalidSignatureException",
+            "Signature expired: 20261101T120000Z is now earlier than 20261101T120500Z",
+            *("forbidden_not_auth", None),
+        ),
+        (
+            403,
             None,
             "Authentication failed: Please make sure your API Key is valid.",
             *("credential_invalid", None),
@@ -117,6 +123,7 @@ def xml(code: str) -> str:
             REJECTED,
         ),
         (403, xml("AccessDenied"), FORBIDDEN),
+        (403, xml("SignatureDoesNotMatch").replace("No,", "Signature not yet current:"), FORBIDDEN),
         (403, "", FORBIDDEN),
         (400, xml("Throttling"), ("indeterminate", "bad_request")),
         (503, "<html>", ("indeterminate", "overloaded")),
