@@ -138,15 +138,6 @@ class Attempt:
             _log.exception("exchange_broke", request_id=self._reply.request_id)
             return await self._failed(bug_of_ours())
 
-    async def remember_key(self, outcome: KeyOutcome, reason: str) -> None:
-        """Record what the call has shown about the key, if that is news."""
-        if self.route.credential.status == outcome:
-            return
-        # The call is over. A key that was removed meanwhile, or a store that is busy failing,
-        # must not turn it into another one.
-        with suppress(DomainError):
-            await self._gateway.remember_key(self.route.credential, outcome, reason)
-
     def _routed(self, request: UUID, attempt_of: str | None) -> RequestRouted:
         order, route, now = self._order, self.route, self._gateway.clock.now()
         return RequestRouted(
@@ -225,7 +216,7 @@ class Attempt:
         if isinstance(event, RequestFailed) or not _is_whole(ending, outcome):
             return await self._end(self._why(outcome, broken), event, receipt)
         await self._reply.json(with_receipt(outcome.answer, receipt))
-        await self.remember_key("verified", "answered_a_call")
+        await self._remember_key("verified", "answered_a_call")
         return None
 
     async def _read_whole(
@@ -260,7 +251,7 @@ class Attempt:
         )
         usage = openai_usage(event.usage)
         await self._reply.end_stream(held.close(receipt=receipt, usage=usage, made=made))
-        await self.remember_key("verified", "answered_a_call")
+        await self._remember_key("verified", "answered_a_call")
         await self._read_late(reader, event, listener)
         return None
 
@@ -332,13 +323,22 @@ class Attempt:
         self, refusal: Refusal, event: TerminalEvent, receipt: JsonObject | None
     ) -> Unserved | None:
         """Settled without success. An answer that has begun is closed with an error."""
+        if refusal.failure == "credential_invalid":
+            await self._remember_key("rejected", "refused_by_provider")
         if not self._reply.started:
             elsewhere = refusal.elsewhere and isinstance(event, RequestFailed)
             return Unserved(refusal, receipt, elsewhere)
         await self._reply.error(refusal.shown, receipt)
-        if refusal.of_key:
-            await self.remember_key("rejected", "refused_by_provider")
         return None
+
+    async def _remember_key(self, outcome: KeyOutcome, reason: str) -> None:
+        """Record what the call has shown about the key, if that is news."""
+        if self.route.credential.status == outcome:
+            return
+        # The call is over. A key that was removed meanwhile, or a store that is busy failing,
+        # must not turn it into another one.
+        with suppress(DomainError):
+            await self._gateway.remember_key(self.route.credential, outcome, reason)
 
     def _why(self, outcome: Outcome, broken: Refusal | None) -> Refusal:
         """What the provider itself said; a torn answer is unreadable because the line broke."""

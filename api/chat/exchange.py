@@ -82,11 +82,9 @@ class Exchange:
                 return
             following = None
             if not last and self._may_follow(unserved):
-                await _judge_key(attempt, unserved)
                 following = await self._following()
             if following is None:
                 await self._reply.error(unserved.refusal.shown, unserved.receipt)
-                await _judge_key(attempt, unserved)
                 return
             attempt = following
 
@@ -128,8 +126,3 @@ class Exchange:
             self._gateway.metrics.fell_back(route.provider.slug)
             return attempt
         return None
-
-
-async def _judge_key(attempt: Attempt, unserved: Unserved) -> None:
-    if unserved.refusal.of_key:
-        await attempt.remember_key("rejected", "refused_by_provider")

@@ -53,11 +53,6 @@ class Refusal:
     elsewhere: bool = False
     """Another credential may serve the call."""
 
-    @property
-    def of_key(self) -> bool:
-        """The provider does not know the key."""
-        return self.failure == "credential_invalid"
-
 
 def refused_by_provider(failure: ProviderFailure, credential: CredentialView) -> Refusal:
     """What the provider said, with an error status or inside an answer."""
