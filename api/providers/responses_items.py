@@ -113,7 +113,7 @@ class Items:
         if not isinstance(given, Mapping) or given.get("type") != "url_citation":
             return []
         before = state.parts.get(part, min(state.parts.values(), default=0))
-        cited = {name: given.get(name) for name in ("title", "url")}
+        cited: RawObject = {name: text_of(given, name) for name in ("title", "url")}
         for name in ("start_index", "end_index"):
             index = given.get(name)
             cited[name] = before + index if type(index) is int else None
@@ -136,8 +136,8 @@ class Items:
             return said
         if kind == "web_search_call" and item.get("status") != "failed":
             action = item.get("action")
-            does = action.get("type") if isinstance(action, Mapping) else action
-            self.searches += does not in _NO_SEARCH
+            does = action if isinstance(action, Mapping) else {"type": action}
+            self.searches += text_of(does, "type") not in _NO_SEARCH
         return []
 
     def _end_message(self, place: int, item: Mapping[str, Any]) -> list[Said]:
@@ -229,4 +229,10 @@ def _token(given: Mapping[str, Any]) -> RawObject:
 
 
 def _likelihood(given: Mapping[str, Any]) -> RawObject:
-    return {name: given.get(name) for name in ("token", "logprob", "bytes")}
+    logprob, told = given.get("logprob"), given.get("bytes")
+    plain = isinstance(told, list) and all(type(byte) is int for byte in told)
+    return {
+        "token": text_of(given, "token"),
+        "logprob": logprob if isinstance(logprob, int | float) else None,
+        "bytes": told if plain else None,
+    }

@@ -27,6 +27,7 @@ RULES: Final = FailureRules(
     )
 )
 """The codes of a failed response that openai's SDK (3.54) lists; the others are the provider's."""
+SECONDS_MAX: Final = 2**53
 _STATUSES: Final = (None, "completed", "incomplete")
 _INCOMPLETE: Final = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
@@ -121,7 +122,9 @@ def identity(outcome: Outcome) -> str:
 def made_at(response: Mapping[str, Any], headers: Headers) -> int:
     """When the response was made, in seconds."""
     told = response.get("created_at")
-    return int(told) if isinstance(told, int | float) else created(headers)
+    if isinstance(told, int | float) and 0 <= told < SECONDS_MAX:
+        return int(told)
+    return created(headers)
 
 
 def learn(outcome: Outcome, response: Mapping[str, Any]) -> None:

@@ -79,8 +79,8 @@ class StreamReader:
         found = json_object(event[1])
         if found is None:
             return
-        kind = found.get("type") or event[0].decode("utf-8", "replace")
-        read = _PIECES.get(kind) if isinstance(kind, str) else None
+        kind = text_of(found, "type") or event[0].decode("utf-8", "replace")
+        read = _PIECES.get(kind)
         response = found.get("response")
         if read is not None:
             self._speak(read(self._items, found), chunks)

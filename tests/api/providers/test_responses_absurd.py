@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,11 +83,47 @@ def test_absurd_bodies(body: dict[str, Any]) -> None:
     check(json.dumps(body).encode(), stream=False)
 
 
-def test_an_answer_nested_without_end() -> None:
-    deep: Any = "x"
+def _deep() -> Any:
+    found: Any = "x"
     for _ in range(400):
-        deep = [deep]
-    body = {"output": [{"type": "message", "content": [{"type": "output_text", "logprobs": deep}]}]}
-    check(json.dumps(body).encode(), stream=False)
-    body = {"output": [{"type": "reasoning", "summary": deep}], "service_tier": deep}
-    check(json.dumps(body).encode(), stream=False)
+        found = {"a": [found]}
+    return found
+
+
+_WRONG: tuple[Any, ...] = (_deep(), [], {}, -1, 2**70, 1e300, True)
+
+
+@pytest.mark.parametrize("wrong", _WRONG, ids=lambda wrong: type(wrong).__name__)
+def test_members_of_another_kind(wrong: Any) -> None:
+    likely = {"token": wrong, "logprob": wrong, "bytes": wrong, "top_logprobs": wrong}
+    cited = {"type": "url_citation", "title": wrong, "url": wrong, "start_index": wrong}
+    part = {"type": wrong, "text": "a", "logprobs": [likely], "annotations": [cited, wrong]}
+    items = [
+        {"type": "message", "content": [part, wrong]},
+        {"type": "reasoning", "summary": [{"text": wrong}], "encrypted_content": wrong},
+        {"type": "function_call", "call_id": wrong, "name": wrong, "arguments": wrong},
+        {"type": "web_search_call", "action": wrong, "status": wrong},
+        {"type": "web_search_call", "action": {"type": wrong}},
+        {"type": wrong},
+    ]
+    response = {
+        "id": wrong,
+        "model": wrong,
+        "created_at": wrong,
+        "service_tier": wrong,
+        "tool_usage": {"web_search": wrong},
+        "output": items,
+        "usage": {"input_tokens": wrong},
+    }
+    check(json.dumps({**response, "status": "completed"}).encode(), stream=False)
+    events: list[dict[str, Any]] = [
+        {"type": wrong, "response": wrong, "error": wrong},
+        {"type": "response.output_text.delta", "delta": "a", "logprobs": [likely]},
+        {"type": "response.output_text.delta", "delta": wrong, "output_index": wrong},
+        {"type": "response.output_text.annotation.added", "annotation": cited},
+        *({"type": "response.output_item.done", "item": item} for item in items),
+        {"type": "response.completed", "response": response},
+    ]
+    for number in range(len(events)):
+        kept = events[number:]
+        check(b"".join(b"data: %s\n\n" % json.dumps(e).encode() for e in kept), stream=True)
