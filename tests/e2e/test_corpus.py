@@ -1,13 +1,15 @@
-"""Recorded exchanges of real providers, replayed through the running program."""
+"""Recorded exchanges of real providers, replayed through the running program.
+
+The client asks in OpenAI's words; the recorded answer comes back, whole or in random pieces. The
+event's counts, the text and the tool calls that the client gets must be those recorded. Prints
+right/total by API (`pytest -s`).
+"""
 
 from __future__ import annotations
 
-import gzip
 import json
-import os
 import random
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter
 from typing import Any, Final
 
 import httpx
@@ -15,12 +17,9 @@ import pytest
 
 from tests.e2e.gate import TollGate, asking, new_name
 from tests.e2e.plan import Plan
-from tests.e2e.program import REPOSITORY, Json
+from tests.e2e.program import KEYS, Json
+from tests.e2e.recordings import CORPUS, Said, body_of, exchanges, said_in
 
-CORPUS: Final = Path(
-    os.environ.get("KEYTOLL_CORPUS", REPOSITORY.parent / "shared" / "corpus" / "exchanges.jsonl.gz")
-)
-KINDS: Final = {("openai", "openai-chat"), ("anthropic", "anthropic-messages")}
 UNITS: Final = (
     "input_tokens",
     "cached_input_tokens",
@@ -38,53 +37,49 @@ pytestmark = [
 ]
 
 
-def exchanges() -> Iterator[Json]:
-    with gzip.open(CORPUS, "rt") as lines:
-        for line in lines:
-            found = json.loads(line)
-            if (found["provider"], found["api"]) in KINDS:
-                yield found
-
-
-def replayed(exchange: Json, cut: random.Random | None) -> Plan:
+def replayed(exchange: Json, dice: random.Random | None) -> Plan:
     """The recorded answer, whole or in random pieces."""
-    body = exchange["response_body"].encode()
+    body = body_of(exchange)
     headers = {n: v for n, v in exchange["response_headers"].items() if n.lower() not in _HOPS}
-    places = sorted(cut.choices(range(len(body) + 1), k=12)) if cut else []
-    pieces = [
-        body[start:end] for start, end in zip([0, *places], [*places, len(body)], strict=True)
-    ]
-    return Plan([piece for piece in pieces if piece], exchange["status"], headers)
+    places = sorted(dice.choices(range(len(body) + 1), k=12)) if dice else []
+    bounds = zip([0, *places], [*places, len(body)], strict=True)
+    pieces: list[Any] = [body[start:end] for start, end in bounds if end > start]
+    return Plan(pieces, exchange["status"], headers)
 
 
 @pytest.mark.parametrize("cut", [False, True])
 def test_replay(gate: TollGate, cut: bool) -> None:
-    dice = random.Random(7)
+    dice = random.Random(7) if cut else None
     asked: dict[str, tuple[Json, httpx.Response]] = {}
-    # Keys of its own, named with each call: some answers refuse them.
-    keys = {
-        "openai": gate.program.store_key("openai", "sk-proj-corpus0001"),
-        "anthropic": gate.program.store_key("anthropic", "sk-ant-corpus0001"),
-    }
     with gate.program.client() as client:
+        # Keys of its own, named with each call: some answers refuse them.
+        keys = {slug: gate.program.store_key(slug, key) for slug, key in KEYS.items()}
         for exchange in exchanges():
             name = new_name()
-            plan = replayed(exchange, dice if cut else None)
+            plan = replayed(exchange, dice)
             gate.upstream.plans[name] = lambda _ask, plan=plan: plan  # type: ignore[misc]
-            asked[name] = exchange, _call(client, exchange, name, keys[exchange["provider"]])
+            asked[name] = exchange, _call(client, exchange, name, keys[exchange["slug"]])
         for key in keys.values():
             assert client.delete(f"/api/user/provider-keys/{key}").status_code == 200
-    assert len(asked) > 200
+    assert len(asked) > 800
     settled = {
         events[0]["data"]["tags"].get("call"): events[1]
         for events in gate.program.requests().values()
     }
-    wrong = {}
+    wrong: dict[str, list[Any]] = {}
+    right: Counter[str] = Counter()
+    total: Counter[str] = Counter()
     for name, (exchange, answer) in asked.items():
-        found = _problems(exchange, answer, settled[name])
+        event = settled.get(name)
+        found = problems(exchange, answer, event) if event else [answer.status_code, answer.text]
+        total[exchange["api"]] += 1
+        right[exchange["api"]] += not found
         if found:
-            wrong[exchange["id"]] = found
-    assert not wrong
+            wrong[f"{exchange['id']} ({exchange['provider']}, {exchange['api']})"] = found
+    print("".join(f"\n{api}: {right[api]}/{total[api]} right" for api in sorted(total)))
+    for identity, found in wrong.items():
+        print(identity, *found, sep="\n    ")
+    assert not wrong.keys()
 
 
 def _call(client: httpx.Client, exchange: Json, name: str, key: str) -> httpx.Response:
@@ -92,31 +87,53 @@ def _call(client: httpx.Client, exchange: Json, name: str, key: str) -> httpx.Re
     body = asking(
         "plain",
         name,
-        provider=exchange["provider"],
+        provider=exchange["slug"],
         stream=bool(exchange["stream"]),
         byok={"credential": key},
     )
-    body["model"] = exchange["model"]
-    if exchange["provider"] == "openai" and request.get("n"):
+    body["model"] = exchange["model"] or "unnamed"
+    if exchange["api"] == "openai-chat" and request.get("n"):
         body["n"] = request["n"]
     return client.post("/api/v1/chat/completions", json=body)
 
 
-def _problems(exchange: Json, answer: httpx.Response, event: Json) -> list[Any]:
+def problems(exchange: Json, answer: httpx.Response, event: Json) -> list[Any]:
+    """What is not as it was recorded."""
     data = event["data"]
     if exchange["status"] != 200:
-        failed = (
-            event["topic"] == "request.failed" and data["upstream_status"] == exchange["status"]
-        )
-        expected = {401: 401, 404: 404}.get(exchange["status"], exchange["status"])
-        return [] if failed and answer.status_code == expected else [event, answer.text]
+        failed = event["topic"], data.get("upstream_status"), answer.status_code
+        wanted = "request.failed", exchange["status"], _shown_status(exchange)
+        return [] if failed == wanted else [failed, wanted, answer.text]
+    wrong = _said_wrong(exchange, answer)
     expected = exchange["expected"]
     if expected is None:  # the provider told nothing: an estimate, marked as one
         as_it_should = event["topic"], data.get("reason")
-        return [] if as_it_should == ("request.usage-estimated", "not_reported") else [event]
+        broke = exchange["stream"] and b"event: error" in body_of(exchange)
+        told = ("request.usage-estimated", "cut_off" if broke else "not_reported")
+        return wrong if as_it_should == told else [*wrong, as_it_should]
     if event["topic"] != "request.usage-reported":
         return [event["topic"], data.get("reason"), data.get("failure"), answer.text[-300:]]
-    wrong = [
+    return wrong + _counts_wrong(expected, data) + _receipt_wrong(exchange, answer, data)
+
+
+def _shown_status(exchange: Json) -> int:
+    """Our status for the provider's: 5xx are ours, and some say 400 or 403 for a bad key."""
+    status: int = exchange["status"]
+    body = body_of(exchange)
+    if b"API key not valid" in body or b"security token included in the request is invalid" in body:
+        return 401
+    if b'"model_not_found"' in body:
+        return 404
+    if b'"insufficient_quota"' in body:
+        return 402
+    return {500: 502, 529: 503}.get(status, status)
+
+
+def _counts_wrong(expected: Json, data: Json) -> list[Any]:
+    if "cached_exceeds_input" in data["anomalies"]:
+        # A part cannot exceed its whole: ours is cut to it, the raw object keeps what was told.
+        expected = {**expected, "cached_input_tokens": expected["input_tokens"]}
+    wrong: list[Any] = [
         (unit, expected[unit], data["usage"].get(unit))
         for unit in UNITS
         if expected[unit] != data["usage"].get(unit)
@@ -127,11 +144,54 @@ def _problems(exchange: Json, answer: httpx.Response, event: Json) -> list[Any]:
         wrong.append(("cache writes", expected["cache_write_tokens"], written))
     if expected.get("model") != data["model"]:
         wrong.append(("model", expected.get("model"), data["model"]))
-    receipt = (
+    return wrong
+
+
+def _receipt_wrong(exchange: Json, answer: httpx.Response, data: Json) -> list[Any]:
+    shown = (
         json.loads(answer.text.split("\n\n")[-3].removeprefix("data: "))
         if exchange["stream"]
         else answer.json()
-    )["x_keytoll"]
-    if receipt["usage"]["output_tokens"] != data["usage"]["output_tokens"]:
-        wrong.append(("receipt", receipt["usage"], data["usage"]))
-    return wrong
+    )["x_keytoll"]["usage"]
+    told = data["usage"]["output_tokens"]
+    return [] if shown["output_tokens"] == told else [("receipt", shown, told)]
+
+
+def _said_wrong(exchange: Json, answer: httpx.Response) -> list[Any]:
+    said, got = said_in(exchange), _got(exchange, answer)
+    return [
+        (mine, its) for mine, its in ((got.text, said.text), (got.calls, said.calls)) if mine != its
+    ]
+
+
+def _got(exchange: Json, answer: httpx.Response) -> Said:
+    got = Said()
+    if not exchange["stream"]:
+        message = answer.json()["choices"][0]["message"]
+        got.text = message.get("content") or ""
+        calls = message.get("tool_calls") or []
+    else:
+        pieces: dict[int, Json] = {}
+        for line in answer.text.split("\n\n"):
+            if not line.startswith("data: {"):
+                continue
+            for choice in json.loads(line[6:]).get("choices", ()):
+                if choice["index"] == 0:
+                    got.text += choice["delta"].get("content") or ""
+                    _gather(pieces, choice["delta"].get("tool_calls") or [])
+        calls = list(pieces.values())
+    for call in calls:
+        if "custom" in call:
+            got.call(call["custom"]["name"], call["custom"]["input"])
+        else:
+            got.call(call["function"]["name"], call["function"]["arguments"])
+    return got
+
+
+def _gather(pieces: dict[int, Json], calls: list[Json]) -> None:
+    for call in calls:
+        kept = pieces.setdefault(call["index"], {})
+        for kind in ("function", "custom"):
+            for name, value in call.get(kind, {}).items():
+                into = kept.setdefault(kind, {})
+                into[name] = into.get(name, "") + (value or "")
