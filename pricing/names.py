@@ -41,7 +41,7 @@ class Names:
 
     def key(self, model: str) -> str:
         """The canonical name of a model id, whoever spells it."""
-        name = model.strip().lower().rsplit("/", 1)[-1].lstrip("~")
+        name = model.strip().lower().removesuffix("/community").rsplit("/", 1)[-1].lstrip("~")
         name, variant = self._of_bedrock(name) if _BEDROCK.match(name) else _parted(name)
         name = self._aliases.get(name, name)
         name = _trimmed(name)
