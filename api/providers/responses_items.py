@@ -23,6 +23,10 @@ _NO_SEARCH: Final = frozenset({"open_page", "find_in_page", "find"})
 """What a web search tool does with its results; only the searches are charged."""
 
 
+_INDEX_MAX: Final = 2**31
+"""No text is longer."""
+
+
 class Said(NamedTuple):
     """A delta of the message."""
 
@@ -116,7 +120,8 @@ class Items:
         cited: RawObject = {name: text_of(given, name) for name in ("title", "url")}
         for name in ("start_index", "end_index"):
             index = given.get(name)
-            cited[name] = before + index if type(index) is int else None
+            plain = type(index) is int and 0 <= index < _INDEX_MAX
+            cited[name] = before + index if plain else None
         return [Said({"annotations": [{"type": "url_citation", "url_citation": cited}]})]
 
     def end(self, place: int, item: Mapping[str, Any]) -> list[Said]:

@@ -90,7 +90,7 @@ def _deep() -> Any:
     return found
 
 
-_WRONG: tuple[Any, ...] = (_deep(), [], {}, -1, 2**70, 1e300, True)
+_WRONG: tuple[Any, ...] = (_deep(), [], {}, -1, 2**64 - 1, 2**70, 1e300, True)
 
 
 @pytest.mark.parametrize("wrong", _WRONG, ids=lambda wrong: type(wrong).__name__)
