@@ -119,9 +119,9 @@ class Items:
         before = state.parts.get(part, min(state.parts.values(), default=0))
         cited: RawObject = {name: text_of(given, name) for name in ("title", "url")}
         for name in ("start_index", "end_index"):
-            index = given.get(name)
-            plain = type(index) is int and 0 <= index < _INDEX_MAX
-            cited[name] = before + index if plain else None
+            index: Any = given.get(name)
+            known = isinstance(index, int) and 0 <= index < _INDEX_MAX
+            cited[name] = before + index if known else None
         return [Said({"annotations": [{"type": "url_citation", "url_citation": cited}]})]
 
     def end(self, place: int, item: Mapping[str, Any]) -> list[Said]:
