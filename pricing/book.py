@@ -17,7 +17,7 @@ import orjson
 from domain.clock import instant_text, parse_instant
 from domain.errors import BadValue, DomainError
 from domain.events.base import JsonObject
-from pricing.row import STANDARD, Conditions, Row, row_of
+from pricing.row import STANDARD, Conditions, Row, row_of, text_field
 
 KINDS: Final = ("row", "name", "seen", "deprecated")
 _PRICED_AS: Final = {"openai-responses": "openai", "azure-responses": "azure"}
@@ -108,7 +108,7 @@ class Entries:
         return {**data, "canonical": self.key(data["model"])}
 
     def _add(self, n: int, entry: JsonObject) -> None:
-        kind = next((kind for kind in KINDS if kind in entry), None)
+        kind = next((kind for kind in KINDS if isinstance(entry.get(kind), dict)), None)
         if kind is None or entry.get("n", n) != n:
             raise BadValue(f"entry {n} of the price book is not entry {n}", param="price_book")
         data = entry[kind]
@@ -125,12 +125,8 @@ class Entries:
             self.deprecated.setdefault(data["row"], []).append((n, data["at"]))
 
     def _add_row(self, n: int, data: JsonObject) -> None:
-        try:
-            model = (data["provider"], data["model"])
-            rows = self.rows.setdefault(model, [])
-        except (KeyError, TypeError):
-            raise BadValue("a price row needs provider and model", param="price_book") from None
-        rows.append((n, data))
+        model = text_field(data, "provider"), text_field(data, "model")
+        self.rows.setdefault(model, []).append((n, data))
         canonical = self._named(data).get("canonical") or data["model"]
         self.by_canonical.setdefault(canonical, []).append((n, model))
         if data.get("recorded_at"):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-_SERVICE_CLASS: Final = frozenset({"batch", "flex", "priority", "fast"})
+SERVICE_CLASSES: Final = frozenset({"batch", "flex", "priority", "fast"})
 """Variants after a colon that are sold at another service class: models of their own."""
 _VENDORS: Final = (
     "ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot|moonshotai|nvidia"
@@ -46,7 +46,7 @@ class Names:
         name = self._aliases.get(name, name)
         name = _trimmed(name)
         name = self._aliases.get(name, name)
-        return f"{name}:{variant}" if variant in _SERVICE_CLASS else name
+        return f"{name}:{variant}" if variant in SERVICE_CLASSES else name
 
     def _of_bedrock(self, name: str) -> tuple[str, str]:
         """Without geography, vendor and version; some say with the version who they are."""

@@ -12,6 +12,7 @@ from domain.money import EXACT, Money
 from domain.usage import Usage
 from pricing.book import PriceBook
 from pricing.cost import Cost, cost_of
+from pricing.names import SERVICE_CLASSES
 from pricing.row import Row
 
 Setting = Literal["same-provider-first", "lowest"]
@@ -32,6 +33,7 @@ Lost = Literal[
     "unpriced_units",
     "deprecated",
     "moving_name",
+    "service_class",
     "undated",
     "stale",
     "outlier",
@@ -116,8 +118,11 @@ def _excluded(book: PriceBook, cost: Cost, at: datetime, *, own: bool) -> Lost |
         return "unpriced_units"
     if book.deprecated(row, at):
         return "deprecated"
-    if row.model.split(":", 1)[0].endswith("-latest"):
+    name, _, variant = row.model.partition(":")
+    if name.endswith("-latest"):
         return "moving_name"
+    if variant in SERVICE_CLASSES:
+        return "service_class"
     if row.provider in _DATED_ONLY and not own and row.effective_from is None:
         return "undated"
     seen = book.last_seen(row)

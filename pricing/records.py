@@ -48,7 +48,7 @@ Normalise = Mapping[str, Callable[[JsonObject, str | None], Normalised]]
 """api_flavor → the function that reads that protocol's usage object, of the model named."""
 
 _CONTEXT: Final = frozenset({*CONDITIONS, "deployment_model"})
-_MEANINGS: Final = frozenset({"total", "upstream", "gateway_fee"})
+_MEANINGS: Final = ("total", "upstream", "gateway_fee")
 OWN_BOOKS_MAX: Final = 64
 """Books of records' own rows that are kept; checks give the same rows with each record."""
 
@@ -82,7 +82,7 @@ def rate_record(
         conditions=Conditions.of(context),
         provider_cost=_provider_cost(record) or told.provider_cost,
     )
-    agreed = markup_rate(record.get("markup_rate", MARKUP_DEFAULT))
+    agreed = markup_rate(_text({"markup_rate": MARKUP_DEFAULT, **record}, "markup_rate"))
     setting = setting_of(record.get("reference_setting", reference))
     rating, _ = rate_parts(call, told.parts, book, reference=setting)
     result = amounts(rating)
@@ -130,7 +130,7 @@ def _provider_cost(record: JsonObject) -> JsonObject | None:
         return None
     if figure.get("meaning") not in _MEANINGS:
         raise BadValue(
-            f"provider_cost.meaning must be one of {', '.join(sorted(_MEANINGS))}",
+            f"provider_cost.meaning must be one of {', '.join(_MEANINGS)}",
             param="provider_cost.meaning",
         )
     decimal_of(figure.get("amount", ""), places=PROVIDER_COST_PLACES, what="provider_cost.amount")

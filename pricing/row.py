@@ -183,7 +183,7 @@ def row_of(n: int, data: JsonObject, *, canonical: str | None = None) -> Row:
     unknown = sorted(set(data) - _FIELDS)
     if unknown:
         raise BadValue(f"a price row has no field {unknown[0][:40]!r}", param=unknown[0])
-    provider, model = _text(data, "provider"), _text(data, "model")
+    provider, model = text_field(data, "provider"), text_field(data, "model")
     prices = _prices(_object(data.get("prices"), "prices"), "prices")
     tiers = tuple(sorted(map(_tier_of, _list(data, "tiers")), key=lambda tier: -tier.above))
     overrides = tuple(map(_override_of, _list(data, "time_overrides")))
@@ -191,16 +191,16 @@ def row_of(n: int, data: JsonObject, *, canonical: str | None = None) -> Row:
     recorded_at = _instant(data, "recorded_at")
     return Row(
         n=n,
-        id=data.get("id") or f"row-{n}",
+        id=_told_text(data, "id") or f"row-{n}",
         provider=provider,
         model=model,
-        canonical=data.get("canonical") or canonical or model,
+        canonical=_told_text(data, "canonical") or canonical or model,
         recorded_at=recorded_at,
         prices=prices,
         tiers=tiers,
         time_overrides=overrides,
         multiplier=_multiplier(data.get("multiplier")),
-        conditions=Conditions.of(data),
+        conditions=_conditions(data),
         effective_from=_instant(data, "effective_from"),
         effective_to=_instant(data, "effective_to"),
         free=not any(price for group in named for price in group.values()),
@@ -217,11 +217,29 @@ def _place(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _text(data: JsonObject, name: str) -> str:
+def text_field(data: JsonObject, name: str) -> str:
+    """A text that a row cannot do without. Raises BadValue."""
     value = data.get(name)
     if not isinstance(value, str) or not value:
         raise BadValue(f"a price row needs {name}", param=name)
     return value
+
+
+def _told_text(data: JsonObject, name: str) -> str | None:
+    value = data.get(name)
+    if value is not None and not isinstance(value, str):
+        raise BadValue(f"{name} of a price row must be text", param=name)
+    return value
+
+
+def _conditions(data: JsonObject) -> Conditions:
+    """What a row demands. A condition that cannot be read must not make it the standard row."""
+    for name in CONDITIONS:
+        if name != "batch":
+            _told_text(data, name)
+    if data.get("batch") not in (None, False, True):
+        raise BadValue("batch of a price row must be true or false", param="batch")
+    return Conditions.of(data)
 
 
 def _object(value: object, name: str) -> JsonObject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from random import Random
@@ -12,11 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.clock import parse_instant
+from domain.errors import BadValue
 from domain.events.base import JsonObject
 from pricing.book import PriceBook, book_of
 from pricing.paid_version import setting_of
 from pricing.rate import Call, Rating, rate, rate_parts
+from pricing.records import rate_record
 from pricing.row import Conditions
+from tests.pricing.build import NAMES
 from tests.recompute.random_book import Maker
 
 randoms = st.integers(0, 2**32).map(Random)
@@ -113,6 +117,44 @@ def test_the_ambient_decimal_context_changes_no_rating(
         context.traps[decimal.Inexact] = True
         book = book_of(entries)
         assert [rate(call, book, reference="lowest") for call in calls] == expected
+
+
+NONSENSE: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 1.5, 2**63, [], [[]], {}, {"row": "x"}, ["x"]),
+    *("", "x", "-1", "1e5", "NaN", "2026-13-01", "00:00-24:00"),
+)
+PLACES = ("row", "seen", "name", "deprecated", "n", "id", "canonical", "at", "batch", "tiers")
+
+
+def spoilt(value: Any, random: Random) -> Any:
+    """The same with nonsense here and there."""
+    if random.random() < 0.03:
+        return random.choice(NONSENSE)
+    if isinstance(value, dict):
+        kept = {k: spoilt(v, random) for k, v in value.items() if random.random() > 0.02}
+        extra = {random.choice(PLACES): random.choice(NONSENSE)}
+        return kept | extra if random.random() < 0.03 else kept
+    return [spoilt(each, random) for each in value] if isinstance(value, list) else value
+
+
+@given(randoms)
+def test_a_record_of_nonsense_is_refused_by_name(random: Random) -> None:
+    make = Maker(random)
+    for number in range(5):
+        used, routed = make.used(), make.routed("")
+        record = {
+            "provider": routed["provider"],
+            "model": routed["upstream_model"],
+            "at": routed["price_at"],
+            "markup_rate": "0.05",
+            "price_book": [make.row(n) for n in range(5)] if number % 2 else make.entries(4),
+            **{name: used[name] for name in ("context", "usage", "provider_cost")},
+        }
+        with suppress(BadValue):
+            rated = rate_record(
+                spoilt(record, random), book_of([]), names=NAMES, normalise={}, reference="lowest"
+            )
+            assert (rated["at_cost_usd"] is None) == (rated["status"] == "unrated")
 
 
 GROWING = {

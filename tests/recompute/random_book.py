@@ -18,7 +18,7 @@ PROVIDERS: Final = (
     *("hyperbolic", "sandbox", "azure"),
 )
 CALLERS: Final = (*PROVIDERS, "openai-responses", "azure-responses", "nobody")
-MODELS: Final = ("a", "a-2026-01-01", "a:free", "b", "b-latest", "google/a", "deployed")
+MODELS: Final = ("a", "a-2026-01-01", "a:free", "b", "b-latest", "a:batch", "google/a", "deployed")
 CANONICAL: Final = ("a", "b")
 MOMENTS: Final = tuple(
     NOON + timedelta(days=days, microseconds=micros)

@@ -119,7 +119,8 @@ class Book:
     def usual(self, row: Json, at: datetime) -> bool:
         """Neither deprecated, nor a name that moves, nor stale."""
         ended = any(since <= at for since in self.marks.get(("deprecated", row["id"]), ()))
-        moving = row["model"].split(":")[0].endswith("-latest")
+        name, _, variant = row["model"].partition(":")
+        moving = name.endswith("-latest") or variant in ("batch", "flex", "priority", "fast")
         seen = self.marks.get(("seen", row["id"])) or self.marks["recorded", row["id"]]
         return not ended and not moving and self.newest - max(seen) <= FRESH
 
