@@ -255,6 +255,7 @@ _ROWS: Final = (
         slug="nvidia",
         name="NVIDIA",
         dialect=ChatCompletions(chat_rows.NVIDIA),
+        timeouts=Timeouts(first_byte_s=300.0),
         base_url="https://integrate.api.nvidia.com/v1",
         hosts=("integrate.api.nvidia.com",),
         key=KeyFormat(prefixes=("nvapi-",)),
@@ -268,6 +269,7 @@ _ROWS: Final = (
         hosts=("api.hyperbolic.xyz",),
         validation=impossible_model(),
         auto_mapped=False,
+        note="Its upstream looks dead, so it serves only who names it.",
     ),
     Provider(
         slug="morpheus",

@@ -11,17 +11,11 @@ from typing import Any, Final
 from api.providers.chat_options import MessageRules
 from api.providers.port import RawObject
 
-_OPENAI: Final = frozenset(
-    {
-        *("role", "content", "name", "tool_calls", "tool_call_id", "refusal", "audio"),
-        "function_call",
-    }
-)
 _STRICT: Final = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
 _THOUGHTS: Final = ("reasoning_content", "reasoning")
-_FOREIGN: Final = frozenset({*_THOUGHTS, "reasoning_details", "cache_control", "provider_metadata"})
-"""Members that the answers of some providers bring into a conversation."""
 _FOREIGN_TO_CALLS: Final = frozenset({"extra_content", "provider_metadata", "cache_control"})
+_FOREIGN: Final = _FOREIGN_TO_CALLS | {*_THOUGHTS, "reasoning_details"}
+"""Members that the answers of some providers bring into a conversation."""
 
 
 def messages_for(messages: Any, rules: MessageRules) -> Any:
@@ -83,8 +77,8 @@ def _strict(message: RawObject, rules: MessageRules) -> RawObject:
     }
     if message.get("refusal") and not message.get("content"):
         kept["content"] = message["refusal"]
-    for name in ("audio", "function_call"):
-        # Not understood here either, but dropping it would change the conversation.
+    for name in ("audio", "images", "function_call"):
+        # Not understood here either, but that is for the provider to say.
         if message.get(name):
             kept[name] = message[name]
     return kept
