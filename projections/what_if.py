@@ -103,7 +103,7 @@ class Compared:
 
 
 Group = tuple[str, str]
-"""Provider, and the model's name as the first rating goes by it."""
+"""Provider, and the name of the model in the first of the two ratings."""
 
 
 def compared(states: Iterable[RequestState], first: Rate, second: Rate) -> Mapping[Group, Compared]:

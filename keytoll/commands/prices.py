@@ -106,7 +106,7 @@ def _add(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     answer = {"added": len(added), "price_book": book.hash, "entries": book.rows}
     if not args.json:
         console.say(
-            f"{len(added)} entries added; {book.hash} of {book.rows} entries is in force"
+            f"added: {len(added)}; in force: {book.hash} of {book.rows} entries"
             if added
             else f"nothing to add: {book.hash} says all of it"
         )
@@ -128,7 +128,7 @@ def _rate_waiting(
         console.answer({**answer, **counts})
     else:
         console.say(
-            f"{done.rated} calls rated that had no price, {done.written_off} written off,"
+            f"calls without a price: {done.rated} rated, {done.written_off} written off,"
             f" {done.left} wait on"
         )
     return 0
