@@ -10,7 +10,7 @@ import orjson
 
 from api.providers.catalogue import NORMALISERS
 from domain.clock import SystemClock
-from domain.errors import BadValue, DomainError
+from domain.errors import DomainError
 from keytoll.commands.port import Bare, Command, Console
 from keytoll.settings import Settings
 from pricing.load import shipped_book, shipped_names
@@ -34,11 +34,13 @@ def rate(settings: Settings, args: argparse.Namespace, console: Console) -> int:
         if not line.strip():
             continue
         try:
-            record = orjson.loads(line)
-            if not isinstance(record, dict):
-                raise BadValue("a record is a JSON object")
             rated = rate_record(
-                record, book, names=names, normalise=NORMALISERS, reference=args.reference, at=now
+                orjson.loads(line),
+                book,
+                names=names,
+                normalise=NORMALISERS,
+                reference=args.reference,
+                at=now,
             )
         except orjson.JSONDecodeError as error:
             console.complain(f"line {number}: not JSON: {error}")
@@ -48,6 +50,7 @@ def rate(settings: Settings, args: argparse.Namespace, console: Console) -> int:
             code = 2
         else:
             console.answer(rated)
+            console.out.flush()  # whoever asks one record at a time is waiting for it
     return code
 
 
