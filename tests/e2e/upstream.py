@@ -170,7 +170,11 @@ class ScriptedUpstream:
         if request.method == "GET":
             return await _say(writer, *self._look_up(request))
         body = json.loads(request.body)
-        served, plan = self._begin(request, body)
+        try:
+            served, plan = self._begin(request, body)
+        except (TypeError, KeyError, AttributeError):
+            # Damaged on purpose: as any provider, refuse what makes no sense.
+            return await _say(writer, 400, {"error": {"message": "What do you mean?"}})
         gone = asyncio.ensure_future(_until_gone(reader))
         playing = asyncio.ensure_future(self._play(plan, served, writer))
         try:
