@@ -172,7 +172,7 @@ class ScriptedUpstream:
         body = json.loads(request.body)
         try:
             served, plan = self._begin(request, body)
-        except (TypeError, KeyError, AttributeError):
+        except (TypeError, LookupError, AttributeError):
             # Damaged on purpose: as any provider, refuse what makes no sense.
             return await _say(writer, 400, {"error": {"message": "What do you mean?"}})
         gone = asyncio.ensure_future(_until_gone(reader))
