@@ -61,11 +61,11 @@ class Decisions:
     """All rulings, in the order of the file."""
 
     def __init__(self, decisions: Iterable[Decision]) -> None:
-        self._all: Final = tuple(decisions)
+        self.all: Final = tuple(decisions)
 
     def about(self, provider: str, model: str) -> list[Decision]:
         """The rulings about a model, the first that counts first."""
-        return [each for each in self._all if each.fits(provider, model)]
+        return [each for each in self.all if each.fits(provider, model)]
 
 
 def read_decisions(path: Path = FILE) -> Decisions:

@@ -54,6 +54,7 @@ class GenaiPrices:
 
     exact: Final = False
     """Some of its ids are names of patterns."""
+    other: Final = frozenset[tuple[str, str]]()
 
     def __init__(self, path: Path, label: str, as_of: str) -> None:
         self.label: Final = label
@@ -71,11 +72,12 @@ class GenaiPrices:
 
     def find(self, provider: str, model: str) -> Offer | None:
         """What it says about an id, by its own matching."""
-        host = self._hosts.get(HOSTS[provider].genai_prices or "")
-        found = host.find_model(model.lower()) if host else None
+        host = HOSTS[provider]
+        theirs = self._hosts.get(host.genai_prices or "")
+        found = theirs.find_model(model.lower()) if theirs else None
         if found is None or not is_chat(provider, found.id):
             return None
-        return self._offer(provider, model, found, ())
+        return self._offer(provider, model, found, dict(_ids(found, host.path)).get(model, ()))
 
     def _offer(self, provider: str, model: str, found: Any, also: tuple[str, ...]) -> Offer:
         offer = Offer(provider, model, self.label, also=also)

@@ -98,12 +98,11 @@ class LiteLlm(Listed):
                 text = wheel.read(_MAP)
         known = json.loads(text, parse_float=Decimal, parse_int=Decimal)
         super().__init__(label, _offers(known, label, as_of))
-        self.other: Final = {
+        self.other = frozenset(
             (provider, model)
             for provider, model, _, fields in _entries(known)
             if fields["mode"] not in {*_MODES, "image_generation"}
-        }
-        """Provider and id of what is no chat model, so that nobody takes it for one."""
+        )
 
 
 def _entries(known: dict[str, Any]) -> Iterator[tuple[str, str, Class, dict[str, Any]]]:

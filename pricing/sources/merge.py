@@ -56,13 +56,12 @@ def merged(offers: list[Offer], decisions: Decisions) -> Merged:
     _flatten(offers, rulings)
     moving = next((ruling for ruling in rulings if ruling.newest), None)
     timeline = _observed(offers, moving, result) if moving else _dated(offers, rulings, result)
-    timeline = [each for each in timeline if _whole(each.terms)]
-    if not timeline or timeline[-1].until:
+    if not timeline or not _whole(timeline[-1].terms):
         return result
-    now = timeline[-1]
+    *past, now = timeline
     heard = now.tellers
     result.seen = max((offer.as_of for offer in heard if offer.as_of), default=None)
-    result.rows += [_row(past, STANDARD, past.terms) for past in timeline[:-1]]
+    result.rows += [_row(each, STANDARD, each.terms) for each in past if _whole(each.terms)]
     wholes: dict[Class, Terms] = {}
     for klass in sorted({klass for offer in heard for klass in offer.terms}, key=_order):
         settled = now if klass == STANDARD else _settle(heard, klass, rulings, result)

@@ -105,6 +105,10 @@ class Source(Protocol):
     def exact(self) -> bool:
         """Whether its ids are those of the provider, letter by letter."""
 
+    @property
+    def other(self) -> frozenset[tuple[str, str]]:
+        """Provider and id of what is no chat model, so that nobody takes it for one."""
+
     def offers(self) -> Iterable[Offer]:
         """Every chat model of our providers that it lists."""
 
@@ -116,6 +120,7 @@ class Listed:
     """A source that lists exact ids."""
 
     exact: Final = True
+    other: frozenset[tuple[str, str]] = frozenset()
 
     def __init__(self, label: str, offers: Iterable[Offer]) -> None:
         self.label = label

@@ -8,8 +8,9 @@
     append(proposal)        # writes them behind the files; nothing that stands there is touched
 
 Nothing here needs a network or a clock. The same files proposed twice append nothing the second
-time. `@` names the day on which the source was up to date: what is not seen for 45 days is no
-reference for a free model, so the day must be true.
+time. Give all sources each time, for what one says alone counts. `@` names the day on which the
+source was up to date: what is not seen for 45 days is no reference for a free model, so the day
+must be true.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ def append(proposal: Proposal, folder: Path = DATA) -> None:
 
 def _models(sources: Sequence[Source]) -> dict[str, set[str]]:
     """Every chat model by provider: what any source lists, and the ids that we name ourselves."""
-    others = {pair for source in sources for pair in getattr(source, "other", ())}
+    others = {pair for source in sources for pair in source.other}
     models: dict[str, set[str]] = {provider: set() for provider in HOSTS}
     for source in sorted(sources, key=lambda source: not source.exact):
         for offer in source.offers():

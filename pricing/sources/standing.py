@@ -52,13 +52,13 @@ class Standing:
                 continue
             standing = self._coming.get((slot, start)) if start > self._at else self._open.get(slot)
             if standing is None or not _same(standing, row):
-                changed = standing is not None and not start and found.seen
-                dated = {"effective_from": _instant(found.seen)} if changed and found.seen else {}
+                since = start or _instant(found.seen)
+                dated = {"effective_from": since} if standing and since else {}
                 self._row({**row, **dated, "canonical": canonical})
         standard = self._open.get((*model, ""))
         if standard is not None:
             self._mark("seen", standard["id"], found.seen)
-            if deprecated and _instant(deprecated) <= self._at:
+            if _instant(deprecated) <= self._at:
                 self._mark("deprecated", standard["id"], deprecated)
 
     def name(self, provider: str, model: str, canonical: str) -> None:
@@ -80,9 +80,9 @@ class Standing:
 
     def _mark(self, kind: str, row_id: str, day: str | None) -> None:
         """A sighting later than the last one; an end, once."""
-        at = _instant(day) if day else ""
+        at = _instant(day)
         fresh = at > self._seen.get(row_id, "") if kind == "seen" else row_id not in self._ended
-        if day and fresh:
+        if at and fresh:
             self._append(row_id.partition("/")[0], {kind: {"row": row_id, "at": at}})
 
     def _append(self, provider: str, entry: JsonObject) -> None:
@@ -122,5 +122,5 @@ def _same(one: JsonObject, other: JsonObject) -> bool:
     return all(one.get(name) == other.get(name) for name in _COSTS)
 
 
-def _instant(day: str) -> str:
-    return f"{day}T00:00:00.000000Z"
+def _instant(day: str | None) -> str:
+    return f"{day}T00:00:00.000000Z" if day else ""

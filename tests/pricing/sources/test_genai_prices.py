@@ -134,6 +134,8 @@ def test_fireworks_models_go_by_their_path(package: Path) -> None:
     prices = "one(input_mtok='1', output_mtok='1')"
     offer = only(package, f"host('fireworks', model('glm-4p7', '{path}', prices={prices}))")
     assert (offer.model, offer.also) == (path, ("glm-4p7",))
+    found = source(package, f"host('fireworks', model('glm-4p7', '{path}', prices={prices}))")
+    assert found.find("fireworks", path) == offer
 
 
 def test_profiles_of_several_regions_go_by_their_own_ids(package: Path) -> None:
