@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from threading import Lock
 from typing import Final
 from uuid import UUID
@@ -65,12 +66,18 @@ class InvoiceRegister:
             if account_id in {None, invoice.account_id} and sandbox in {None, invoice.sandbox}
         ]
 
-    def get(self, invoice_id: str) -> IssuedInvoice:
-        """Raises InvoiceNotFound."""
-        try:
-            return self._invoices[invoice_id]
-        except KeyError:
-            raise InvoiceNotFound("there is no invoice with this id (inv_…)") from None
+    def get(self, name: str) -> IssuedInvoice:
+        """By id or by number. Raises InvoiceNotFound."""
+        invoice = self._invoices.get(name)
+        invoice = invoice or next((each for each in self.all() if each.number == name), None)
+        if invoice is None:
+            raise InvoiceNotFound("there is no invoice with this id (inv_…) or number")
+        return invoice
+
+    def closed_until(self, account_id: str) -> datetime | None:
+        """Where the account's last closed period ends, sandbox or not; None before the first."""
+        ends = (invoice.period.end for invoice in self.all(account_id=account_id))
+        return max(ends, default=None)
 
     def closing(self, account_id: str, period: Period, *, sandbox: bool) -> IssuedInvoice | None:
         """The invoice that closed exactly this period, or None while all of it is open.

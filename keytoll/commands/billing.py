@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from domain.clock import parse_instant
 from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.invoice import Period, parse_period
+from domain.invoice_register import IssuedInvoice
 from keytoll.commands.port import (
     Command,
     Console,
@@ -20,15 +23,21 @@ from keytoll.commands.port import (
 )
 from keytoll.wiring import Stores
 from projections.documents import csv_text, json_bytes
+from projections.invoicing import CannotClose
 from projections.queries.filters import Filters
 from projections.queries.usage import UsageQuestion, groups_of, usage_csv, usage_report
+from workers.close import Closed
 
 _INVOICE_COLUMNS: Final = ("number", "account_id", "subtotal", "tax", "total", "id")
 _FEE_GROUPS: Final = "month,provider,model"
 
 
 def _close_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--period", required=True, help="YYYY-MM, or START/END")
+    parser.add_argument(
+        "--period",
+        required=True,
+        help="YYYY-MM, START/END, or /END: from where each account was last closed; END may be now",
+    )
     parser.add_argument("--account", metavar="acc_…", help="default: every account")
     parser.add_argument(
         "--grace",
@@ -43,19 +52,51 @@ def close(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     grace_s = stores.settings.close_grace_s if args.grace is None else args.grace
     if grace_s < 0:
         raise BadValue("--grace must not be negative", param="--grace")
-    closed = stores.closer().close(
-        parse_period(args.period), account_id=args.account, grace_s=grace_s
-    )
+    closer = stores.closer()
+    invoices: list[IssuedInvoice] = []
+    refused: dict[str, str] = {}
+    for period, account_id in _periods(stores, args.period, args.account):
+        try:
+            closed = closer.close(period, account_id=account_id, grace_s=grace_s)
+        except CannotClose as error:
+            if account_id in {None, args.account}:
+                raise
+            closed = Closed([], {str(account_id): str(error)})  # the others are closed
+        invoices += closed.invoices
+        refused |= closed.refused
     reader = stores.invoices(stores.projections.open())
-    documents = [reader.show(invoice.invoice_id) for invoice in closed.invoices]
+    documents = [reader.show(invoice.invoice_id) for invoice in invoices]
     if args.json:
-        answer = {"invoices": documents, "refused": closed.refused}
+        answer = {"invoices": documents, "refused": refused}
         console.answer(answer)
     else:
         _table(documents, console, none="no invoices: no call ended in the period")
-    for account_id, reason in closed.refused.items():
+    for account_id, reason in refused.items():
         console.complain(f"{account_id} stays open: {reason}")
-    return 1 if closed.refused else 0
+    return 1 if refused else 0
+
+
+def _periods(
+    stores: Stores, text: str, account_id: str | None
+) -> Sequence[tuple[Period, str | None]]:
+    """What to close, and for whom (None: for everybody)."""
+    start, slash, end_text = text.partition("/")
+    if not slash:
+        return [(parse_period(text), account_id)]
+    now = stores.clock.now()
+    end = now if end_text == "now" else parse_instant(end_text, param="--period")
+    if start:
+        return [(Period(parse_instant(start, param="--period"), end), account_id)]
+    check_account(stores, account_id)
+    stores.register.catch_up()
+    found: list[tuple[Period, str | None]] = []
+    for account in stores.directory.accounts():
+        if account_id in {None, account.account_id}:
+            until = stores.register.closed_until(account.account_id)
+            since = until or parse_instant(account.created_at)
+            if since < end:
+                found.append((Period(since, end), account.account_id))
+    return found
 
 
 def _report_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,9 +139,9 @@ def _invoice_arguments(parser: argparse.ArgumentParser) -> None:
     listed = actions.add_parser("list", help="issued invoices, newest first")
     listed.add_argument("--account", metavar="acc_…")
     shown = actions.add_parser("show", help="one invoice")
-    shown.add_argument("id", metavar="inv_…")
+    shown.add_argument("id", metavar="INVOICE", help="its id (inv_…) or its number")
     exported = actions.add_parser("export", help="one invoice as a file, the same bytes every time")
-    exported.add_argument("id", metavar="inv_…")
+    exported.add_argument("id", metavar="INVOICE", help="its id (inv_…) or its number")
     exported.add_argument("--format", choices=("json", "csv"), default="json")
     exported.add_argument("--out", metavar="FILE", help="default: standard output")
     answer_in_json(*actions.choices.values())

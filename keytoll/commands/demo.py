@@ -61,7 +61,7 @@ async def _run(settings: Settings, console: Console, *, as_json: bool) -> int:
         keys = open_installation(stores.ledger, stores.directory).api_keys
         server = Server(stores, run_command=command_runner(stores))
         serving = asyncio.Event()
-        running = asyncio.create_task(server.run(listener, started=serving.set))
+        running = asyncio.create_task(server.run(listener, started=lambda _: serving.set()))
         await serving.wait()
         url = base_url_of(listener)
         revealed: dict[str, str] = {role: key.reveal() for role, key in keys.items()}

@@ -217,7 +217,10 @@ def _usage_answer(
 
 
 def refresh(settings: Settings, args: argparse.Namespace, console: Console) -> int:
-    """Read the sources' files; say what the program's own list lacks, or append it."""
+    """Read the sources' files; say what the program's own list lacks, or append it.
+
+    1: the sources contradict each other, and nobody has decided.
+    """
     editions = [
         replace(edition, path=console.folder / edition.path)
         for edition in map(edition_of, args.source)
@@ -237,7 +240,7 @@ def refresh(settings: Settings, args: argparse.Namespace, console: Console) -> i
             "settled": proposal.settled,
         }
         console.answer(answer)
-        return 0
+        return 1 if proposal.conflicts else 0
     for provider, lines in sorted(proposal.appended.items()):
         console.say(f"{provider}: {len(lines)} lines {'appended' if args.write else 'to append'}")
         if not args.write:
@@ -247,7 +250,7 @@ def refresh(settings: Settings, args: argparse.Namespace, console: Console) -> i
         console.say(f"{title}: {len(items)}")
         for item in items:
             console.say(f"- {item}")
-    return 0
+    return 1 if proposal.conflicts else 0
 
 
 def _book(stores: Stores, text: str, console: Console) -> PriceBook:

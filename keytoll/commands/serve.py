@@ -9,7 +9,9 @@ from typing import Final, TextIO
 
 import uvloop
 
+from api.web.session import Sessions
 from domain.clock import SystemClock
+from domain.directory import Directory
 from domain.errors import DomainError, UnsafeSetup
 from domain.eventlog.sqlite_file import is_blank
 from domain.ids import new_id
@@ -40,6 +42,8 @@ The same call with the OpenAI SDK (pip install openai):
       model="sandbox/echo", messages=[{{"role": "user", "content": "Hello, toll gate"}}])
   print(answer.choices[0].message.content, answer.x_keytoll)
 """
+PAGE_ROLES: Final = ("owner", "operator")
+"""Who is given a link into the pages when the server starts."""
 
 
 def init(settings: Settings, args: argparse.Namespace, console: Console) -> int:
@@ -76,7 +80,10 @@ def serve(settings: Settings, args: argparse.Namespace, console: Console) -> int
 
             async def run() -> None:
                 server = Server(stores, run_command=command_runner(stores))
-                await server.run(listener, started=lambda: _greet(base_url, first, stores, console))
+                await server.run(
+                    listener,
+                    started=lambda sessions: _greet(base_url, first, stores, sessions, console),
+                )
 
             uvloop.run(run())
         finally:
@@ -112,7 +119,13 @@ def command_runner(stores: Stores) -> RunCommand:
     return run
 
 
-def _greet(base_url: str, first: Installation | None, stores: Stores, console: Console) -> None:
+def _greet(
+    base_url: str,
+    first: Installation | None,
+    stores: Stores,
+    sessions: Sessions,
+    console: Console,
+) -> None:
     """What a newcomer needs next."""
     console.say(f"keytoll serves on {base_url}, data in {stores.settings.data.resolve()}")
     if first is not None:
@@ -122,7 +135,20 @@ def _greet(base_url: str, first: Installation | None, stores: Stores, console: C
             console.say(FIRST_CALL.format(base_url=base_url, owner=owner))
     else:
         console.say("Lost every API key? A new one: keytoll api-key issue --role owner")
+    _show_links(base_url, stores.directory, sessions, console)
     console.out.flush()
+
+
+def _show_links(base_url: str, directory: Directory, sessions: Sessions, console: Console) -> None:
+    """A way into the pages for each role that has one, without pasting a key."""
+    account_id = directory.first_account_id()
+    keys = directory.api_keys(account_id) if account_id is not None else ()
+    of_role = {key.role: key.key_id for key in keys if not key.revoked}
+    for role in PAGE_ROLES:
+        if role in of_role:
+            link = f"{base_url}/sign-in/{sessions.ticket(of_role[role])}"
+            console.say(f"pages as {role}: {link}")
+    console.say("Each link signs in once, within 15 minutes.")
 
 
 def _show_keys(first: Installation, console: Console) -> None:

@@ -89,8 +89,18 @@ def test_from_an_unknown_model_to_an_invoice(open_gate: Opened, tmp_path: Path) 
     assert [line["fee_usd"] for line in early["lines"]] == [None]
     second = call(gate)
 
-    added = asked(program, "prices", "add", write_rows(tmp_path, ROW))
+    rows, year = write_rows(tmp_path, ROW), "2026-01-01/2030-01-01"
+    before = asked(program, "status")["price_book"]
+    guess = asked(program, "prices", "what-if", rows, "--period", year)
+    assert guess["totals"]["billed"]["unrated_requests"] == 2
+    assert Decimal(guess["totals"]["what_if"]["fee_usd"]) == fee_of(first) + fee_of(second)
+    assert asked(program, "status")["price_book"] == before
+    added = asked(program, "prices", "add", rows)
     assert (added["added"], added["rated"], added["left"]) == (1, 2, 0)
+    assert added["price_book"] == guess["price_book"]
+    diff = asked(program, "prices", "diff", before, "current", "--period", year)
+    assert [(each["kind"], each["model"]) for each in diff["changes"]] == [("added", MODEL)]
+    assert Decimal(diff["totals"]["fee_difference_usd"]) == fee_of(first) + fee_of(second)
     again = asked(program, "prices", "add", write_rows(tmp_path, ROW))
     assert (again["added"], again["rated"]) == (0, 0)
     assert again["price_book"] == added["price_book"]
@@ -103,9 +113,10 @@ def test_from_an_unknown_model_to_an_invoice(open_gate: Opened, tmp_path: Path) 
     third = call(gate)
     assert (third["status"], third["price_book"]) == ("priced", added["price_book"])
 
-    start = early["period"]["end"]
-    late = asked(program, "close", "--period", closed_period(start), "--grace", "0")
+    late = asked(program, "close", "--period", "/now", "--grace", "0")
     (invoice,) = late["invoices"]
+    assert invoice["period"]["start"] == early["period"]["end"]
+    assert asked(program, "invoice", "show", invoice["number"]) == invoice
     lines = {line["kind"]: line for line in invoice["lines"]}
     assert lines.keys() == {"adjustment", "usage"}
     assert lines["adjustment"]["adjusts"] == early["id"]
@@ -135,7 +146,11 @@ def test_a_row_that_is_added_while_no_server_runs(open_gate: Opened, tmp_path: P
     program.stop()
     added = asked(program, "prices", "add", write_rows(tmp_path, ROW))
     assert (added["added"], added["rated"]) == (1, 1)
+    explain = ("prices", "explain", "openai", MODEL, "--at", "2026-11-23")
+    alone = ran(program, *explain)
+    assert "status     priced" in alone
     program.start()
+    assert ran(program, *explain) == alone
     assert Decimal(receipt_of(gate, unrated["request_id"])["fee_usd"]) == fee_of(unrated)
     assert call(gate)["price_book"] == added["price_book"]
     backup = tmp_path / "backup.tar"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from domain.errors import BadValue
 from keytoll.__main__ import main
 from keytoll.commands.table import parser
+from pricing.load import DATA
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,23 @@ def test_where_nothing_is_installed_nothing_is_made(
 def test_words_that_mean_nothing_are_bad_input() -> None:
     with pytest.raises(BadValue, match="keytoll account --help"):
         parser().parse_args(["account"])
+
+
+def test_maintaining_the_programs_own_prices_needs_no_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KEYTOLL_DATA", str(tmp_path / "data"))
+    before = {path: path.read_bytes() for path in DATA.rglob("*.jsonl")}
+    main(["prices", "refresh", "--at", "2026-11-23", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["written"] is False
+    assert {path: path.read_bytes() for path in DATA.rglob("*.jsonl")} == before
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("source", ["litellm", "nobody=x@2026-11-23", "litellm=none@2026-11-23"])
+def test_a_source_that_is_none_is_bad_input(
+    source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prices", "refresh", "--at", "2026-11-23", "--source", source]) == 2
+    assert "source" in capsys.readouterr().err
