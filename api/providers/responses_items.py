@@ -63,6 +63,10 @@ class Items:
         self.words: list[str] = []
         """All that the model wrote, for estimates."""
 
+    def forget_places(self) -> None:
+        """Another response begins: its places count from 0 again."""
+        self._items.clear()
+
     def begin(self, place: int, item: Mapping[str, Any]) -> list[Said]:
         """A new item: a tool call is announced, all others say nothing yet."""
         state, known = self._item(place), _CALLS.get(text_of(item, "type"))

@@ -22,6 +22,7 @@ from api.providers.responses_reply import (
 )
 from api.providers.sse import SseDecoder, SseEvent
 
+_DONE: Final = b"[DONE]"
 _USAGE: Final = ("response", "usage")
 
 
@@ -37,6 +38,9 @@ class StreamReader:
         self._chunks: ChunkWriter | None = None
         self._report: tuple[RawObject, bytes] = ({}, b"")
         self._reported_at_end = False
+        self._ended = False
+        self._responses = 1
+        self._calls_before = 0
         self._done = False
         self._any_bytes = False
         self._known = False
@@ -44,7 +48,10 @@ class StreamReader:
 
     @property
     def done(self) -> bool:
-        """The last event about the response was seen."""
+        """Nothing can follow: `[DONE]`, or a failure, was seen.
+
+        The last event of a response does not say so, and the last usage counts, wherever it is.
+        """
         return self._done
 
     def feed(self, data: bytes) -> Sequence[Chunk]:
@@ -62,9 +69,12 @@ class StreamReader:
             self._events.drop_pending()
             self._take(event, self._tail)
         outcome = self._outcome
-        outcome.ended = self._done
-        outcome.tail = tuple(self._tail)
+        outcome.ended = self._ended
         self._settle()
+        tail = list(self._tail)
+        if self._chunks and outcome.complete_usage and outcome.failure is None:
+            tail.append(self._chunks.usage(outcome.usage))
+        outcome.tail = tuple(tail)
         if outcome.failure is None and not self._known and self._any_bytes:
             outcome.failure = unreadable("The provider's answer is not an event stream.")
         return outcome
@@ -74,6 +84,8 @@ class StreamReader:
         return "".join(self._items.words)
 
     def _take(self, event: SseEvent, chunks: list[Chunk]) -> None:
+        if event[1] == _DONE:
+            self._done = True
         if self._done:
             return
         found = json_object(event[1])
@@ -82,6 +94,10 @@ class StreamReader:
         kind = text_of(found, "type") or event[0].decode("utf-8", "replace")
         read = _PIECES.get(kind)
         response = found.get("response")
+        if self._ended and kind == "response.created":
+            self._begin_another()
+        if self._ended:
+            return
         if read is not None:
             self._speak(read(self._items, found), chunks)
         elif isinstance(response, dict):
@@ -101,19 +117,26 @@ class StreamReader:
         writer = self._chunks or self._open(response, chunks)
         if not last:
             return
-        self._done = True
+        self._ended = True
         if not outcome.generated:
             # Some gateways tell the answer in the last event only.
             self._speak(said_by(self._items, response), chunks)
         failure = failure_of(response)
         if failure is not None:
             self._fail(failure)
-        self._settle()
         if outcome.failure is None:
-            outcome.finish_reason = finish_reason(response, calls=self._items.calls)
+            calls = self._items.calls - self._calls_before
+            outcome.finish_reason = finish_reason(response, calls=calls)
             chunks.append(writer.finish({}, outcome.finish_reason))
-            if outcome.complete_usage:
-                chunks.append(writer.usage(outcome.usage))
+        else:
+            self._done = True
+
+    def _begin_another(self) -> None:
+        """One call is one response, but what a stream says is said and counted to its end."""
+        self._ended = False
+        self._responses += 1
+        self._calls_before = self._items.calls
+        self._items.forget_places()
 
     def _open(self, response: RawObject, chunks: list[Chunk]) -> ChunkWriter:
         self._chunks = ChunkWriter(
@@ -136,7 +159,10 @@ class StreamReader:
     def _settle(self) -> None:
         settle(self._outcome, self._call, self._items, (*self._report, _USAGE))
         # A count before the end is an interim one.
-        self._outcome.complete_usage = self._outcome.complete_usage and self._reported_at_end
+        final = self._ended and self._reported_at_end
+        self._outcome.complete_usage = self._outcome.complete_usage and final
+        if self._responses > 1:
+            self._outcome.anomalies.append("several_responses")
 
     def _fail(self, failure: ProviderFailure) -> None:
         # The first failure is the cause; what follows repeats it.

@@ -57,15 +57,45 @@ def spoken(data: bytes) -> list[dict[str, Any]]:
     return deltas(chunks)[1:]
 
 
-def test_the_end_is_the_last_event_about_the_response() -> None:
+def test_the_last_chunk_does_not_wait_for_the_end_of_the_stream() -> None:
     reading = reader()
     reading.feed(created() + text(0, "a"))
-    before = reading.done
-    last, told = reading.feed(completed())
+    (last,) = reading.feed(completed())
     assert (last.has_choices, last.finished) == (True, True)
+    (told,) = reading.finish().tail
     assert (told.has_choices, told.finished) == (False, True)
-    assert (before, reading.done) == (False, True)
-    assert reading.feed(created() + text(0, "b")) == []
+    assert reading.feed(text(0, "b") + event("error", code="server_error", message="m")) == []
+    assert reading.finish().failure is None
+
+
+def test_only_a_failure_or_the_word_for_it_is_the_end_of_the_stream() -> None:
+    reading = reader()
+    reading.feed(created() + text(0, "a") + completed())
+    assert not reading.done
+    reading.feed(b"data: [DONE]\n\n")
+    assert reading.finish().ended
+    failing = reader()
+    failing.feed(created() + event("response.failed", response={"status": "failed"}))
+    assert (reading.done, failing.done) == (True, True)
+
+
+def test_of_several_responses_in_one_stream_the_last_one_counts() -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    reading = reader()
+    chunks = reading.feed(created() + done(0, **call) + completed(usage=usage(9, 4)))
+    chunks = [*chunks, *reading.feed(created() + text(0, "a") + completed(usage=usage(20, 1)))]
+    outcome = reading.finish()
+    assert outcome.usage == {"input_tokens": 20, "output_tokens": 1}
+    assert outcome.complete_usage
+    assert outcome.anomalies == ["several_responses"]
+    assert outcome.finish_reason == "stop"
+    kinds = [set(delta) for delta in deltas([*chunks, *outcome.tail])]
+    assert kinds == [{"role", "content"}, {"tool_calls"}, {"tool_calls"}, {"content"}]
+    # Cut in its second response, the stream has told no last count.
+    reading = reader()
+    reading.feed(created() + text(0, "a") + completed() + created() + text(0, "b"))
+    outcome = reading.finish()
+    assert (outcome.ended, outcome.complete_usage) == (False, False)
 
 
 def test_a_count_before_the_end_is_an_interim_one() -> None:
