@@ -35,7 +35,8 @@ class Gemini:
 
     def request(self, call: ChatCall, key: ProviderKey, base_url: str) -> UpstreamRequest:
         """The translated body. Raises UnsupportedParameter."""
-        sent = written(request_body(call))
+        body = request_body(call)
+        sent = written(body)
         if sent is None:
             raise UnsupportedParameter("the messages are nested too deeply", param="messages")
         method = "streamGenerateContent?alt=sse" if call.stream else "generateContent"
@@ -47,6 +48,8 @@ class Gemini:
                 "accept": "text/event-stream" if call.stream else "application/json",
             },
             body=sent,
+            # What was asked for counts only where the answer does not tell what served.
+            context={"service_tier": body["serviceTier"]} if "serviceTier" in body else {},
         )
 
     def reader(self, call: ChatCall, headers: Headers) -> Reader:

@@ -11,14 +11,12 @@ from api.providers.usage import Normalised, fit, told_word
 _MODALITIES: Final = {1: "TEXT", 2: "IMAGE", 3: "VIDEO", 4: "AUDIO", 5: "DOCUMENT"}
 _TRAFFIC: Final = {1: "ON_DEMAND", 2: "PROVISIONED_THROUGHPUT"}
 """Numbers stand for words where an answer was asked for with `enum-encoding=int`."""
-_TIERS: Final[Mapping[str, str | None]] = {
-    "standard": None,
-    "unspecified": None,
-    "ON_DEMAND": None,
-    "TRAFFIC_TYPE_UNSPECIFIED": None,
+_TIERS: Final = {
+    "ON_DEMAND": "standard",
     "ON_DEMAND_FLEX": "flex",
     "ON_DEMAND_PRIORITY": "priority",
 }
+_UNTOLD: Final = frozenset({"unspecified", "TRAFFIC_TYPE_UNSPECIFIED"})
 
 
 def normalise_gemini_usage(raw: Mapping[str, Any], model: str | None = None) -> Normalised:
@@ -146,7 +144,6 @@ def _context(found: Normalised, raw: Mapping[str, Any]) -> None:
     """The tier that really served: AI Studio says it in one field, Google Cloud in another."""
     traffic = raw.get("trafficType")
     traffic = _TRAFFIC.get(traffic) if type(traffic) is int else traffic
-    for told in (told_word(raw.get("serviceTier")), told_word(traffic)):
-        tier = _TIERS.get(told, told.lower()) if told is not None else None
-        if tier is not None:
-            found.context["service_tier"] = tier
+    told = told_word(raw.get("serviceTier")) or told_word(traffic)
+    if told is not None and told not in _UNTOLD:
+        found.context["service_tier"] = _TIERS.get(told, told.lower())

@@ -55,7 +55,7 @@ _RESPONSES = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(responses=_RESPONSES, stream=st.booleans(), choices=st.integers(1, 2))
 def test_nonsense_raises_nothing(responses: list[Any], stream: bool, choices: int) -> None:
     texts = [json.dumps(response).encode() for response in responses]

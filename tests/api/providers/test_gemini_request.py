@@ -272,6 +272,9 @@ def test_tiers_and_modalities() -> None:
     tiers = {"default": "standard", "flex": "flex", "priority": "priority"}
     for ours, theirs in tiers.items():
         assert sent(service_tier=ours)["serviceTier"] == theirs
+        asked = Gemini().request(call(service_tier=ours), KEY, "https://g.test")
+        assert asked.context == {"service_tier": theirs}
+    assert Gemini().request(call(service_tier="auto"), KEY, "https://g.test").context == {}
     assert refused(service_tier="scale") == "service_tier"
     assert config(modalities=["image", "text"])["responseModalities"] == ["IMAGE", "TEXT"]
     assert refused(modalities=["text", "audio"]) == "modalities"

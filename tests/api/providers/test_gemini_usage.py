@@ -158,13 +158,16 @@ def test_numbers_stand_for_words_where_that_was_asked_for() -> None:
 @pytest.mark.parametrize(
     ("told", "tier"),
     [
-        ({"serviceTier": "standard"}, None),
+        ({"serviceTier": "standard"}, "standard"),
+        ({"serviceTier": "flex", "trafficType": "ON_DEMAND"}, "flex"),
+        ({"serviceTier": "unspecified"}, None),
         ({"serviceTier": "flex"}, "flex"),
         ({"serviceTier": "priority"}, "priority"),
-        ({"trafficType": "ON_DEMAND"}, None),
+        ({"trafficType": "ON_DEMAND"}, "standard"),
+        ({"trafficType": "TRAFFIC_TYPE_UNSPECIFIED"}, None),
         ({"trafficType": "ON_DEMAND_FLEX"}, "flex"),
         ({"trafficType": "ON_DEMAND_PRIORITY"}, "priority"),
-        ({"trafficType": 1}, None),
+        ({"trafficType": 1}, "standard"),
         ({"trafficType": {}}, None),
     ],
 )
