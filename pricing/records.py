@@ -169,7 +169,10 @@ def _told(record: JsonObject, normalise: Normalise) -> Normalised:
     if flavor not in normalise:
         known = ", ".join(sorted(normalise))
         raise BadValue(f"api_flavor must be one of {known}", param="api_flavor")
-    return normalise[flavor](raw, record.get("response_model") or record.get("model"))
+    # What a provider means by the words of a protocol that others speak too.
+    own = f"{_text(record, 'provider')}.{flavor.partition('.')[2]}"
+    read = normalise.get(own, normalise[flavor])
+    return read(raw, _served(record) or _text(record, "model"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,28 @@ def test_raw_usage_is_read_by_its_flavor() -> None:
     assert (result["at_cost_usd"], result["anomalies"]) == ("0.000014", ["seen sandbox/echo"])
 
 
+def test_a_providers_own_reading_of_a_protocol_goes_first() -> None:
+    def doubled(raw: dict[str, Any], model: str | None) -> Told:
+        return Told({"input_tokens": 2 * raw["in"], "output_tokens": 0})
+
+    def inputs(provider: str, flavor: str) -> int:
+        record = {
+            **RECORD,
+            "provider": provider,
+            "usage": None,
+            "raw_usage": {"in": 10, "out": 1},
+            "api_flavor": flavor,
+            "price_book": [row(provider, "sandbox/echo")],
+        }
+        flavors = {"openai.chat": normalise, "gateway.chat": doubled}
+        found = rate_record(record, BOOK, names=NAMES, normalise=flavors)
+        return int(found["components"][0]["count"])
+
+    assert inputs("gateway", "openai.chat") == inputs("gateway", "gateway.chat") == 20
+    assert inputs("groq", "openai.chat") == 10
+    assert inputs("groq", "gateway.chat") == 20
+
+
 def test_what_raw_usage_tells_of_the_tier_counts_unless_the_record_says_it() -> None:
     raw = {"in": 10, "out": 1, "tier": "priority"}
     tiered = rated(usage=..., raw_usage=raw, api_flavor="openai.chat")
@@ -189,6 +211,15 @@ def test_an_unknown_count_may_be_null() -> None:
         ({"provider": ...}, "provider"),
         ({"model": 5}, "model"),
         ({"response_model": 5}, "response_model"),
+        (
+            {
+                "response_model": [],
+                "usage": ...,
+                "raw_usage": {"in": 1, "out": 1},
+                "api_flavor": "openai.chat",
+            },
+            "response_model",
+        ),
         ({"at": "noon"}, "at"),
         ({"at": ...}, "at"),
         ({"usage": ...}, "usage"),
@@ -206,7 +237,7 @@ def test_an_unknown_count_may_be_null() -> None:
         ({"markup_rate": "1.000001"}, "markup_rate"),
         ({"markup_rate": "-0.05"}, "markup_rate"),
         ({"markup_rate": ["0.05"]}, "markup_rate"),
-        ({"price_book": [row(model=5)]}, "model"),
+        ({"price_book": [{**row(), "model": 5}]}, "model"),
         ({"price_book": [row(region=5)]}, "region"),
         ({"price_book": [row(batch="yes")]}, "batch"),
         ({"price_book": [row(id=5)]}, "id"),
