@@ -72,18 +72,22 @@ class Mender:
 
     def usage_aside(self) -> bytes | None:
         """A chunk of its own with the usage that was told in a chunk with choices, at the end."""
-        return None if self._aside is None else written(self._aside)
+        found = self._aside
+        if found is None:
+            return None
+        usage = in_openai_words(found["usage"], self._model, self._rules)
+        return written({**found, **self._top(found), "choices": [], "usage": usage})
 
     def _usage(self, found: RawObject, changes: RawObject, *, alone: bool) -> None:
         """OpenAI tells usage once, in a chunk of its own; clients that add up would count twice."""
-        usage = in_openai_words(found["usage"], self._model, self._rules)
-        if alone:
-            self._aside = None
-            if usage is not found["usage"]:
-                changes["usage"] = usage
-        else:
-            self._aside = {**found, **changes, "choices": [], "usage": usage}
+        if not alone:
+            self._aside = found
             changes["usage"] = None
+            return
+        self._aside = None
+        usage = in_openai_words(found["usage"], self._model, self._rules)
+        if usage is not found["usage"]:
+            changes["usage"] = usage
 
     def _top(self, found: RawObject) -> RawObject:
         changes: RawObject = {}
