@@ -97,16 +97,17 @@ def propose(
     lines: Sequence[bytes],
     decisions: Decisions | None = None,
     names: Names | None = None,
+    kept: Source | None = None,
 ) -> Proposal:
     """What the sources know and the book of these lines does not. Reads the editions' files.
 
-    Raises BadValue for an edition of a later day than the refresh.
+    Rulings, names and rows kept by hand are the reviewed ones, unless others are given. Raises BadValue for an edition of a later day than the refresh.
     """
     dated = list(editions)
     for edition in dated:
         if parse_instant(edition.as_of) > parse_instant(at):
             raise BadValue(f"{edition.label} is of a later day than {at}", param="source")
-    sources: list[Source] = [*(edition.read() for edition in dated), HandKept()]
+    sources: list[Source] = [*(edition.read() for edition in dated), kept or HandKept()]
     naming = _Naming(names or shipped_names(), sources)
     standing = Standing(lines, instant_text(parse_instant(at)))
     result = Proposal(appended=standing.appended)

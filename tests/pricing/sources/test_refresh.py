@@ -13,6 +13,7 @@ from domain.errors import BadValue
 from pricing.book import Entries, PriceBook
 from pricing.load import shipped_lines, shipped_names
 from pricing.sources.decisions import Decision, Decisions
+from pricing.sources.offer import Listed
 from pricing.sources.refresh import Edition, Proposal, append, edition_of, propose
 
 NO_RULINGS = Decisions([])
@@ -37,7 +38,15 @@ def proposed(
     lines: list[bytes] | None = None,
     decisions: Decisions = NO_RULINGS,
 ) -> Proposal:
-    return propose(editions, at=at, lines=lines or [], decisions=decisions, names=shipped_names())
+    nothing = Listed("hand-kept", [])
+    return propose(
+        editions,
+        at=at,
+        lines=lines or [],
+        decisions=decisions,
+        names=shipped_names(),
+        kept=nothing,
+    )
 
 
 def entries(proposal: Proposal) -> list[dict[str, Any]]:
