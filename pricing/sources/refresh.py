@@ -101,7 +101,8 @@ def propose(
 ) -> Proposal:
     """What the sources know and the book of these lines does not. Reads the editions' files.
 
-    Rulings, names and rows kept by hand are the reviewed ones, unless others are given. Raises BadValue for an edition of a later day than the refresh.
+    Rulings, names and rows kept by hand are the reviewed ones, unless others are given. Raises
+    BadValue for an edition of a later day than the refresh.
     """
     dated = list(editions)
     for edition in dated:
