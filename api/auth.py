@@ -15,12 +15,12 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from api.errors import ApiError
 from domain.account import INSTALLATION_ROLES
 from domain.clock import Clock, instant_text
-from domain.directory import Directory
+from domain.directory import ApiKeyView, Directory
 from domain.ledger import API_KEY_PREFIX, secret_sha256
 
 REPORT_READERS: Final = ("owner", "finance", "operator")
 """Roles that read usage and invoices."""
-_KEY_CHARS_MAX: Final = 100
+KEY_CHARS_MAX: Final = 100
 _BUCKETS_MAX: Final = 20_000
 _UNKNOWN: Final = "This API key is unknown, expired or revoked."
 _ABSENT: Final = "No API key was given: send 'Authorization: Bearer kt_…' or 'x-api-key: kt_…'."
@@ -62,7 +62,10 @@ class Access:
         Raises ApiError: 401 invalid_api_key, 403 account_suspended. Roles of the installation
         are not suspended with the account that their keys belong to.
         """
-        key = self._directory.api_key(secret_sha256(_given_key(headers)))
+        return self.holder(self._directory.api_key(secret_sha256(_given_key(headers))))
+
+    def holder(self, key: ApiKeyView | None) -> Caller:
+        """Who holds this API key; raises as `caller` does."""
         if key is None or key.revoked:
             raise _unauthorized(_UNKNOWN)
         if key.expires_at is not None and key.expires_at <= instant_text(self._clock.now()):
@@ -180,7 +183,7 @@ def _given_key(headers: Mapping[str, str]) -> str:
         raise _unauthorized(_ABSENT)
     if not given.startswith(API_KEY_PREFIX):
         raise _unauthorized(_FOREIGN)
-    if len(given) > _KEY_CHARS_MAX:
+    if len(given) > KEY_CHARS_MAX:
         raise _unauthorized(_UNKNOWN)
     return given
 

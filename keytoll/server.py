@@ -15,10 +15,12 @@ from typing import Final
 import structlog
 import uvicorn
 
+from api.auth import Access
 from api.chat.estimate import Estimator
 from api.chat.inflight import InFlight
 from api.metrics import Metrics
 from api.providers.http import Upstream
+from api.web.session import Sessions
 from domain.errors import UnsafeSetup
 from keytoll import PROGRAM
 from keytoll.control import ControlServer, RunCommand
@@ -69,8 +71,11 @@ class Server:
         self._stop = asyncio.Event()
         self._ready = False
 
-    async def run(self, listener: socket.socket, *, started: Callable[[], None]) -> None:
-        """Serve until SIGTERM, SIGINT or `stop`, then end in order; `started`: calls are taken."""
+    async def run(self, listener: socket.socket, *, started: Callable[[Sessions], None]) -> None:
+        """Serve until SIGTERM, SIGINT or `stop`, then end in order.
+
+        `started` is told once calls are taken; it may hand out tickets to the pages.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -84,8 +89,16 @@ class Server:
             answer_bytes_max=self._stores.settings.answer_bytes_max,
         )
         await self._announce()
+        stores = self._stores
+        sessions = Sessions(
+            Access(stores.directory, stores.clock),
+            stores.directory,
+            stores.clock,
+            stores.vault.keyed_hash,
+        )
         site = Site(
-            stores=self._stores,
+            stores=stores,
+            sessions=sessions,
             upstream=upstream,
             estimator=await asyncio.to_thread(Estimator.load),
             base_urls=urls,
@@ -102,7 +115,7 @@ class Server:
         self._ready = True
         await web.listening.wait()
         _favour_calls()
-        started()
+        started(sessions)
         stopping = loop.create_task(self._stop.wait())
         try:
             await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)

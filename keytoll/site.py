@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from api.app import Application, Routes, create_app
+from api import web
+from api.app import Application, create_app
 from api.auth import Access, RateLimiter
 from api.chat.estimate import Estimator
 from api.chat.gateway import Gateway
@@ -39,6 +40,9 @@ from api.routes.audit import Trail
 from api.routes.invoices import InvoiceRoutes
 from api.routes.provider_keys import ProviderKeys
 from api.routes.usage import UsageRoutes
+from api.web.operations import Operations
+from api.web.pages import Pages
+from api.web.session import Sessions
 from domain.credential import Outcome
 from domain.directory import CredentialView
 from keytoll import VERSION
@@ -54,6 +58,7 @@ class Site:
     """What the routes of one server share."""
 
     stores: Stores
+    sessions: Sessions
     upstream: Upstream
     estimator: Estimator
     base_urls: Mapping[str, str]
@@ -78,6 +83,7 @@ class Site:
             keyed_hash=lambda text: stores.vault.keyed_hash("idempotency", text),
             body_bytes_max=settings.body_bytes_max,
         )
+        operations = self._operations(access, providers, last_used)
         return create_app(
             chat=chat,
             routers=[
@@ -90,8 +96,19 @@ class Site:
                     book=lambda: stores.books.current,
                     clock=stores.clock,
                 ),
-                *self._owners(access, providers, last_used),
-                *self._readers(access),
+                provider_keys.router(operations.provider_keys),
+                api_keys.router(operations.api_keys),
+                accounts.router(operations.accounts),
+                routing.router(
+                    access=access,
+                    directory=stores.directory,
+                    ledger=stores.ledger,
+                    slugs=providers.keys(),
+                ),
+                usage.router(operations.usage),
+                invoices.router(operations.invoices),
+                audit.router(access=access, trail=operations.trail),
+                *web.routers(Pages(self.sessions), operations),
             ],
             version=VERSION,
             cors_origins=settings.cors_origins,
@@ -117,13 +134,13 @@ class Site:
             drain_s=stores.settings.drain_timeout_s,
         )
 
-    def _owners(
+    def _operations(
         self, access: Access, providers: Mapping[str, Provider], last_used: LastUsed
-    ) -> Iterable[Routes]:
-        """What changes something."""
+    ) -> Operations:
+        """What the JSON routes and the pages do, once for both."""
         stores = self.stores
-        yield provider_keys.router(
-            ProviderKeys(
+        return Operations(
+            provider_keys=ProviderKeys(
                 access=access,
                 directory=stores.directory,
                 ledger=stores.ledger,
@@ -133,53 +150,35 @@ class Site:
                 named_hosts=_hosts(stores.settings.upstreams.values()),
                 checker=KeyProbe(self.upstream, self.base_urls, stores.clock),
                 last_used=last_used.of,
-            )
-        )
-        yield api_keys.router(
-            ApiKeys(
+            ),
+            api_keys=ApiKeys(
                 access=access,
                 directory=stores.directory,
                 ledger=stores.ledger,
                 labels=stores.labels,
                 clock=stores.clock,
                 last_used=last_used.of,
-            )
-        )
-        yield accounts.router(
-            Accounts(
+            ),
+            accounts=Accounts(
                 access=access,
                 directory=stores.directory,
                 ledger=stores.ledger,
                 labels=stores.labels,
                 clock=stores.clock,
-            )
-        )
-        yield routing.router(
-            access=access,
-            directory=stores.directory,
-            ledger=stores.ledger,
-            slugs=providers.keys(),
-        )
-
-    def _readers(self, access: Access) -> Iterable[Routes]:
-        """What only looks."""
-        stores = self.stores
-        yield usage.router(
-            UsageRoutes(
+            ),
+            usage=UsageRoutes(
                 access=access,
                 directory=stores.directory,
                 log=stores.log,
                 books=stores.books,
                 projector=stores.projections.projector,
                 clock=stores.clock,
-            )
-        )
-        yield invoices.router(
-            InvoiceRoutes(
+            ),
+            invoices=InvoiceRoutes(
                 access=access, invoices=lambda: stores.invoices(stores.projections.projector())
-            )
+            ),
+            trail=Trail(stores.log, stores.directory, stores.books),
         )
-        yield audit.router(access=access, trail=Trail(stores.log, stores.directory, stores.books))
 
     async def _remember_key(
         self, credential: CredentialView, outcome: Outcome, reason: str

@@ -1,0 +1,19 @@
+"""The pages: what the API does, for people (server-rendered, no build step)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fastapi import APIRouter
+from starlette.routing import Route
+
+from api.web import sign_in
+from api.web.assets import serve_asset
+from api.web.operations import Operations
+from api.web.pages import Pages
+
+
+def routers(pages: Pages, operations: Operations) -> Iterable[APIRouter]:
+    """The routes of every page, and of the files that they load."""
+    yield APIRouter(routes=[Route("/static/{name:path}", serve_asset, methods=["GET"])])
+    yield sign_in.router(pages)

@@ -19,6 +19,7 @@ DRIVERS: Final[dict[str, tuple[str, ...]]] = {
     "fastapi": ("api/",),
     "httpx": ("api/providers/http.py", "api/providers/pool.py"),
     "httpx_aiohttp": ("api/providers/pool.py",),
+    "jinja2": ("api/web/pages.py",),
     "prometheus_client": ("api/metrics.py",),
     "pydantic": ("api/routes/",),
     "pyarrow": ("projections/",),

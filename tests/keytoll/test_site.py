@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from api.app import Application
+from api.auth import Access
 from api.chat.estimate import Estimator
 from api.chat.inflight import InFlight
 from api.errors import CODES
 from api.metrics import Metrics
 from api.providers.catalogue import PROVIDERS
 from api.providers.http import Upstream
+from api.web.session import Sessions
 from domain.clock import SystemClock
 from keytoll.settings import Settings
 from keytoll.site import Site, base_urls, offered_providers
@@ -29,6 +31,12 @@ def application(tmp_path: Path) -> Iterator[Application]:
     stores = open_stores(settings, SystemClock(), epoch="test")
     site = Site(
         stores=stores,
+        sessions=Sessions(
+            Access(stores.directory, stores.clock),
+            stores.directory,
+            stores.clock,
+            stores.vault.keyed_hash,
+        ),
         upstream=Upstream(),
         estimator=Estimator({}),
         base_urls=base_urls(settings, sandbox=None),

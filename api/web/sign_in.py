@@ -1,0 +1,70 @@
+"""Signing in with an API key or a one-time link, and out."""
+
+# No `from __future__ import annotations` here: FastAPI has to see what `router` closes over.
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth import KEY_CHARS_MAX
+from api.errors import ApiError
+from api.web.pages import Pages, check_origin, fields_of, home_of, own_path, page_route
+
+
+def router(pages: Pages) -> APIRouter:
+    """The routes of this file."""
+    routes = APIRouter(route_class=page_route(pages), include_in_schema=False)
+
+    def asked(request: Request, wanted: str, problem: str | None = None) -> Response:
+        status = 200 if problem is None else 401
+        context = {"title": "Sign in", "wanted": wanted, "problem": problem}
+        return pages.show(request, "sign_in.html", status=status, **context)
+
+    @routes.get("/")
+    def home(request: Request) -> Response:
+        """To where the visitor's role begins."""
+        session = pages.session(request)
+        return pages.go(request, home_of(session.caller.role) if session else "/sign-in")
+
+    @routes.get("/sign-in")
+    def sign_in(
+        request: Request, wanted: Annotated[str, Query(alias="next", max_length=2000)] = ""
+    ) -> Response:
+        """The form; who is signed in already goes on."""
+        session = pages.session(request)
+        if session is not None:
+            return pages.go(request, own_path(wanted) or home_of(session.caller.role))
+        return asked(request, wanted)
+
+    @routes.post("/sign-in")
+    async def signed_in(request: Request) -> Response:
+        """A new session, whatever the browser had before."""
+        check_origin(request)
+        fields = await fields_of(request)
+        wanted, api_key = fields.get("next", ""), fields.get("api_key", "").strip()
+        if not 0 < len(api_key) <= KEY_CHARS_MAX:
+            return asked(request, wanted, "Enter an API key: it begins with kt_.")
+        try:
+            token = pages.sessions.sign_in(api_key)
+        except ApiError as error:
+            return asked(request, wanted, error.message)
+        return pages.signed_in(request, token, own_path(wanted) or "/")
+
+    @routes.get("/sign-in/{ticket}")
+    def redeemed(request: Request, ticket: str) -> Response:
+        """A one-time link, as `keytoll serve` prints it."""
+        token = pages.sessions.redeem(ticket)
+        if token is None:
+            return asked(request, "", "This link was used already, or is older than 15 minutes.")
+        return pages.signed_in(request, token, "/")
+
+    @routes.post("/sign-out")
+    async def sign_out(request: Request) -> Response:
+        """The end of the session, also for whoever copied its cookie."""
+        session, _ = await pages.form(request)
+        pages.sessions.sign_out(session)
+        return pages.signed_out(request)
+
+    return routes
