@@ -114,7 +114,7 @@ class Answer:
         return outcome
 
     def _settle_usage(self, outcome: Outcome) -> None:
-        found = normalise_gemini_usage(self._usage, outcome.model)
+        found = normalise_gemini_usage(self._usage, outcome.model or self._call.model)
         outcome.usage_raw = keep_raw(found, self._usage_from, self._usage, "usageMetadata")
         if not outcome.ended and found.usage.get("output_tokens") == 0:
             # Nothing yet is not nothing.
@@ -200,16 +200,18 @@ class Answer:
             yield from self._call_part(index, candidate, called, signature)
             return
         yield from self._close(index, candidate)
+        thought = part.get("thought") is True
         text = text_of(part, "text")
         if text:
             self._say(text)
-            name = "reasoning_content" if part.get("thought") is True else "content"
-            if name == "content":
+            if not thought:
                 candidate.text.append(text)
-            yield {name: text}
+            yield {"reasoning_content" if thought else "content": text}
         image = _image(part.get("inlineData"))
         if image:
             self.outcome.generated = True
+        if image and not thought:
+            # A picture among the thoughts is a draft.
             yield {"images": [image]}
         if signature and "text" in part:
             # Given once, with the end: clients that add up what they do not know would join two.

@@ -114,6 +114,19 @@ def test_thoughts_stand_apart() -> None:
     assert outcome.generated
 
 
+def test_pictures_but_not_the_drafts_among_the_thoughts() -> None:
+    def picture(data: str, **more: Any) -> dict[str, Any]:
+        return {"inlineData": {"mimeType": "image/png", "data": data}, **more}
+
+    found = stop(picture("ZHJhZnQ=", thought=True), picture("ZG9uZQ=="))
+    wanted = {"type": "image_url", "image_url": {"url": "data:image/png;base64,ZG9uZQ=="}}
+    assert message(found)["images"] == [wanted]
+    assert [delta["images"] for delta in deltas(streamed(found)[1]) if "images" in delta] == [
+        [wanted]
+    ]
+    assert whole(stop(picture("ZHJhZnQ=", thought=True)))[0].generated
+
+
 def test_ids_are_given_to_calls_without_one_and_differ() -> None:
     same = functions({"name": "f", "args": {"a": 1}})
     found = stop(same, same, functions({"name": "f", "id": "theirs"}))
@@ -191,6 +204,8 @@ def test_searches_are_counted_by_the_generation_of_the_model() -> None:
     told = stop({"text": "x"}, groundingMetadata=grounding, usageMetadata={**USAGE, **billed})
     told["modelVersion"] = NEW_FLASH
     assert whole(told)[0].usage["web_search_calls"] == 4
+    del told["modelVersion"]
+    assert whole(told)[0].usage["web_search_calls"] == 1
     empty: list[Any] = [{}, {"webSearchQueries": []}, {"webSearchQueries": [""]}]
     for nothing in empty:
         found = stop({"text": "x"}, groundingMetadata=nothing)
