@@ -11,22 +11,18 @@ from starlette.responses import Response
 from api.auth import KEY_CHARS_MAX
 from api.errors import ApiError
 from api.web.pages import Pages, check_origin, fields_of, home_of, own_path, page_route
+from api.web.session import Session
 
 
 def router(pages: Pages) -> APIRouter:
     """The routes of this file."""
     routes = APIRouter(route_class=page_route(pages), include_in_schema=False)
 
-    def asked(request: Request, wanted: str, problem: str | None = None) -> Response:
-        status = 200 if problem is None else 401
-        context = {"title": "Sign in", "wanted": wanted, "problem": problem}
-        return pages.show(request, "sign_in.html", status=status, **context)
-
     @routes.get("/")
     def home(request: Request) -> Response:
         """To where the visitor's role begins."""
         session = pages.session(request)
-        return pages.go(request, home_of(session.caller.role) if session else "/sign-in")
+        return pages.go(request, _onward(session))
 
     @routes.get("/sign-in")
     def sign_in(
@@ -35,8 +31,8 @@ def router(pages: Pages) -> APIRouter:
         """The form; who is signed in already goes on."""
         session = pages.session(request)
         if session is not None:
-            return pages.go(request, own_path(wanted) or home_of(session.caller.role))
-        return asked(request, wanted)
+            return pages.go(request, own_path(wanted) or _onward(session))
+        return _form(pages, request, wanted)
 
     @routes.post("/sign-in")
     async def signed_in(request: Request) -> Response:
@@ -45,11 +41,11 @@ def router(pages: Pages) -> APIRouter:
         fields = await fields_of(request)
         wanted, api_key = fields.get("next", ""), fields.get("api_key", "").strip()
         if not 0 < len(api_key) <= KEY_CHARS_MAX:
-            return asked(request, wanted, "Enter an API key: it begins with kt_.")
+            return _form(pages, request, wanted, "Enter an API key: it begins with kt_.")
         try:
             token = pages.sessions.sign_in(api_key)
         except ApiError as error:
-            return asked(request, wanted, error.message)
+            return _form(pages, request, wanted, error.message)
         return pages.signed_in(request, token, own_path(wanted) or "/")
 
     @routes.get("/sign-in/{ticket}")
@@ -57,7 +53,7 @@ def router(pages: Pages) -> APIRouter:
         """A one-time link, as `keytoll serve` prints it."""
         token = pages.sessions.redeem(ticket)
         if token is None:
-            return asked(request, "", "This link was used already, or is older than 15 minutes.")
+            return _form(pages, request, "", "This link was used already, or is too old.")
         return pages.signed_in(request, token, "/")
 
     @routes.post("/sign-out")
@@ -68,3 +64,18 @@ def router(pages: Pages) -> APIRouter:
         return pages.signed_out(request)
 
     return routes
+
+
+def _onward(session: Session | None) -> str:
+    return "/sign-in" if session is None else home_of(session.caller.role)
+
+
+def _form(pages: Pages, request: Request, wanted: str, problem: str | None = None) -> Response:
+    return pages.show(
+        request,
+        "sign_in.html",
+        status=200 if problem is None else 401,
+        title="Sign in",
+        wanted=wanted,
+        problem=problem,
+    )
