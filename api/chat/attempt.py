@@ -166,7 +166,8 @@ class Attempt:
 
     async def _asked(self, *, patient: bool) -> Answer | Refusal:
         """An answer, or a refusal that no short wait helps against."""
-        while True:
+        answer: Answer | Refusal | None = None
+        while not (self._reply.gone or self._life.interrupted):
             self._tries += 1
             answer = await self._sent()
             if isinstance(answer, Answer) or not patient:
@@ -185,7 +186,8 @@ class Attempt:
                 with self._life:
                     await asyncio.sleep(pause_s)
             except TimeoutError:  # the caller has gone, or this process stops
-                return answer
+                break
+        return answer or interrupted(self._life.interrupted or "disconnected")
 
     async def _sent(self) -> Answer | Refusal:
         self._upstream_status = None

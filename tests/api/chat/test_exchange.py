@@ -257,6 +257,7 @@ async def test_a_call_that_slips_in_while_the_program_stops(calls: Calls) -> Non
     assert (client.status, client.json["error"]["code"]) == (503, "shutting_down")
     topic, data = calls.requests()[1]
     assert (topic, data["failure"]) == ("request.failed", "cancelled_before_answer")
+    assert (data["tries"], calls.provider.requests) == (0, [])
     assert (await calls.call()).status == 503
     assert len(calls.requests()) == 2
 

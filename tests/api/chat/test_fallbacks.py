@@ -353,14 +353,19 @@ async def test_a_call_that_passes_at_the_second_try(calls: Calls, stream: bool) 
     assert reported[1]["upstream_status"] == 200
 
 
-async def test_a_caller_who_leaves_while_we_wait_is_not_asked_for_again(calls: Calls) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_caller_who_leaves_while_we_wait_is_not_asked_for_again(
+    calls: Calls, stream: bool
+) -> None:
+    """Also where the answer would have been read on: there is none yet."""
     calls.provider.answers = [refusal(503, retry_after="1")]
     client = Client()
-    task = asyncio.create_task(calls.call(client, stream=True))
+    task = asyncio.create_task(calls.call(client, stream=stream))
     await until(lambda: len(calls.provider.requests) == 1)
     await asyncio.sleep(0.05)
     client.left.set()
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(5):
         await task
+    assert len(calls.provider.requests) == 1
     ((_, failed),) = routed_and_ended(calls)
     assert (failed[1]["failure"], failed[1]["tries"]) == ("overloaded", 1)
