@@ -91,7 +91,7 @@ async def test_a_limited_key_reaches_no_other_model_by_another_field(calls: Call
     issued = calls.ledger.issue_api_key(calls.account_id, "caller", models=["a/one", "b/two"])
     limited = {"authorization": f"Bearer {issued.secret.reveal()}"}
     forced = {"x-byok-provider": "openrouter"}
-    other = {"model": "a/one", "models": ["b/two", "c/three"]}
+    other: dict[str, Any] = {"model": "a/one", "models": ["b/two", "c/three"]}
     refused = await calls.call(headers={**limited, **forced}, **other)
     assert (refused.status, refused.json["error"]["code"]) == (403, "model_not_allowed")
     assert calls.requests() == []
