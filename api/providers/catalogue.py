@@ -13,7 +13,7 @@ from api.providers.chat_completions import ChatCompletions
 from api.providers.chat_usage import normalise_chat_usage, normaliser
 from api.providers.converse import NAME as CONVERSE
 from api.providers.converse import Converse
-from api.providers.converse_check import check_key
+from api.providers.converse_check import check_aws_key
 from api.providers.converse_usage import normalise_converse_usage
 from api.providers.further_models import FurtherModels, named_in, none_further
 from api.providers.gemini import NAME as GEMINI
@@ -160,7 +160,7 @@ _ROWS: Final = (
         dialect=Converse(),
         hosts=keys.aws_hosts(),
         key=KeyFormat(plain=False, fields=keys.aws_fields, suffix_of=("accessKeyId", "apiKey")),
-        validation=check_key,
+        validation=check_aws_key,
         on_disconnect="drain",
     ),
     Provider(

@@ -27,7 +27,7 @@ _CODE: Final = re.compile(rb'(?:<Code>|"Code"\s*:\s*")([A-Za-z]{1,64})[<"]')
 _MESSAGE: Final = re.compile(rb'(?:<Message>|"Message"\s*:\s*")([^<"]{1,1000})[<"]')
 
 
-def check_key(key: ProviderKey, base_url: str, model: str | None, at: datetime) -> Check:
+def check_aws_key(key: ProviderKey, base_url: str, model: str | None, at: datetime) -> Check:
     """Free of charge either way. A key without the right to ask is known all the same, which
     is no proof that it may call a model: that stays indeterminate."""
     base = base_url.rstrip("/")

@@ -10,7 +10,7 @@ import pytest
 
 from api.providers.catalogue import PROVIDERS
 from api.providers.converse import Converse
-from api.providers.converse_check import check_key
+from api.providers.converse_check import check_aws_key
 from api.providers.http import Upstream
 from api.providers.probe import KeyProbe
 from domain.clock import FixedClock
@@ -149,7 +149,7 @@ async def test_api_keys(status: int, message: str, expected: tuple[str, str]) ->
 
 def test_the_question_to_sts_is_signed_for_sts() -> None:
     key = {**ACCESS, "sessionToken": "AQoDYXdzEXAMPLETOKEN0123456789"}
-    request = check_key(key, "", None, AT).request
+    request = check_aws_key(key, "", None, AT).request
     assert (request.method, request.url) == ("POST", "https://sts.eu-west-1.amazonaws.com/")
     assert request.body == b"Action=GetCallerIdentity&Version=2011-06-15"
     head: dict[str, Any] = {**request.headers, "host": "sts.eu-west-1.amazonaws.com"}
@@ -161,7 +161,7 @@ def test_the_question_to_sts_is_signed_for_sts() -> None:
 
 
 def test_the_question_to_bedrock_goes_to_its_control_host() -> None:
-    request = check_key(KEY, "", None, AT).request
+    request = check_aws_key(KEY, "", None, AT).request
     assert request.url == "https://bedrock.eu-west-1.amazonaws.com/foundation-models"
     assert (request.method, request.body) == ("GET", b"")
     assert request.headers["authorization"] == f"Bearer {KEY['apiKey']}"
@@ -172,4 +172,4 @@ def test_the_question_to_bedrock_goes_to_its_control_host() -> None:
     [(KEY, "http://127.0.0.1:9/aws/foundation-models"), (ACCESS, "http://127.0.0.1:9/aws/")],
 )
 def test_questions_go_to_the_gateway_that_stands_in(key: dict[str, str], url: str) -> None:
-    assert check_key(key, "http://127.0.0.1:9/aws/", None, AT).request.url == url
+    assert check_aws_key(key, "http://127.0.0.1:9/aws/", None, AT).request.url == url
