@@ -16,7 +16,7 @@ LOST: Final = {
     "higher": "not the lowest",
     "other_provider": "the own provider has a paid version",
     "unpriced_units": "no price for a unit that was used",
-    "service_class": "not sold there at the call's service class",
+    "service_class": "the price of another service class",
     "deprecated": "its provider has announced its end",
     "moving_name": "a name that moves between models",
     "undated": "a router's price that no row dates",
