@@ -36,6 +36,7 @@ NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
 """Dropped with these values, which ask for nothing; refused with any other."""
 
 _REASONING: Final = frozenset({"effort", "summary"})
+_PLACE: Final = ("city", "country", "region", "timezone")
 
 
 def request_body(call: ChatCall) -> RawObject:
@@ -150,7 +151,8 @@ def _web_search(options: Any) -> RawObject:
     if isinstance(location, Mapping):
         near = location.get("approximate")
         near = near if isinstance(near, Mapping) else {}
-        tool["user_location"] = {"type": "approximate", **near}
+        known = {name: near[name] for name in _PLACE if near.get(name) is not None}
+        tool["user_location"] = {"type": "approximate", **known}
     return tool
 
 

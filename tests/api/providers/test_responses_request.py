@@ -186,7 +186,7 @@ def test_web_search() -> None:
     near = {"city": "Delft", "country": "NL"}
     options = {
         "search_context_size": "low",
-        "user_location": {"type": "approximate", "approximate": near},
+        "user_location": {"type": "approximate", "approximate": {**near, "street": "x"}},
     }
     body = sent(web_search_options=options, tools=[TOOL])
     assert body["tools"][1] == {
