@@ -158,5 +158,6 @@ TOGETHER: Final = replace(
     values={"reasoning_effort": {"minimal": "low", "xhigh": "high"}},
     schema_in_json_object=True,
     messages=replace(IMITATOR.messages, thoughts="reasoning"),
-    failures=FailureRules(statuses={403: "bad_request"}),
+    # PROVIDERS.md 1.6: at Together, 403 is an input that is too long.
+    failures=FailureRules(statuses={403: "bad_request"}, codes={403: "context_length_exceeded"}),
 )

@@ -29,6 +29,8 @@ class FailureRules:
 
     statuses: Mapping[int, FailureClass] | None = None
     """Status → class, before everything else but the money codes."""
+    codes: Mapping[int, str] | None = None
+    """Status → what it always says of the request, such as `context_length_exceeded`."""
     money_codes: frozenset[str] = frozenset()
     """Codes that mean that the provider's account cannot pay, beside the common ones."""
     money_words: re.Pattern[str] = _MONEY_WORDS
@@ -140,12 +142,14 @@ def classify(
 ) -> ProviderFailure:
     """The failure that an answer with an error status stands for. Never raises."""
     said = _read(body[:BODY_BYTES_MAX], headers)
-    kind = _kind(status, said, rules or FailureRules())
+    rules = rules or FailureRules()
+    kind = _kind(status, said, rules)
+    code = (rules.codes or {}).get(status) if kind == "bad_request" else None
     return ProviderFailure(
         kind=kind,
         status=status,
         message=redacted(said.message) or f"The provider answered with status {status}.",
-        code=_code(kind, status, said),
+        code=code or _code(kind, status, said),
         retry_after=_retry_after(headers) or said.retry_after if status >= 400 else None,
     )
 

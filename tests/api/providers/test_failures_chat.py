@@ -107,6 +107,7 @@ MONEY = "credential_out_of_money"
             "bad_request",
             "context_length_exceeded",
         ),
+        ("together", 403, {"error": "m"}, "bad_request", "context_length_exceeded"),
         ("together", 402, {"error": {"message": "limit", "type": "x"}}, MONEY, None),
         ("together", 401, {"error": "Unauthorized"}, "credential_invalid", None),
     ],
