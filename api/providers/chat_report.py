@@ -14,6 +14,8 @@ from api.providers.port import ChatCall, Outcome, ProviderFailure, RawObject
 from api.providers.usage import Normalised, keep_raw, told_word
 
 _ERRORS: Final = ("detail", "fault", "errors")
+_BROKEN: Final = frozenset({"error", "network_error"})
+"""Reasons to stop that stand for an error that is not told."""
 _SAYING: Final = (
     *("content", "refusal", "reasoning_content", "reasoning", "tool_calls", "function_call"),
     "audio",
@@ -94,6 +96,8 @@ class Report:
         beside = found.get(self._rules.beside) if self._rules.beside is not None else None
         if error is None and isinstance(beside, dict) and beside.get("error"):
             error = beside
+        if error is None and any(_broken(choice) for choice in objects(found.get("choices"))):
+            error = {"message": "The provider broke off its answer and did not say why."}
         return None if error is None else classify_inside(error, self._options.failures)
 
     def settle(self) -> None:
@@ -149,6 +153,11 @@ class Report:
                 self._searches = max(searches, self._searches or 0)
         if rules.metadata is not None and isinstance(said.get(rules.metadata), dict):
             self._metadata = {**self._metadata, **said[rules.metadata]}
+
+
+def _broken(choice: RawObject) -> bool:
+    reason = choice.get("finish_reason")
+    return isinstance(reason, str) and reason in _BROKEN
 
 
 def objects(found: Any) -> Iterator[RawObject]:

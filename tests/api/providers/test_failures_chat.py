@@ -145,6 +145,14 @@ def test_errors_inside_a_stream(slug: str, event: bytes, kind: str) -> None:
     assert not outcome.complete_usage
 
 
+@pytest.mark.parametrize("reason", ["error", "network_error"])
+def test_a_stop_that_stands_for_an_error_is_one(reason: str) -> None:
+    chunk = {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
+    outcome = streamed("openrouter", b"data: %s\n\n" % json.dumps(chunk).encode())
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "provider_error"
+
+
 def test_an_error_chunk_may_carry_the_usage() -> None:
     usage = b'"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"cost":0.5}'
     outcome = streamed(
