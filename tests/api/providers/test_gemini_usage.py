@@ -207,7 +207,7 @@ _DETAILS = st.none() | st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     raw=st.fixed_dictionaries(
         {},

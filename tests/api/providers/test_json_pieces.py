@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.providers.json_pieces import JsonPieces
@@ -27,6 +27,7 @@ def pieces(*parts: bytes) -> list[bytes]:
     return [found for part in parts for found in decoder.feed(part)]
 
 
+@settings(deadline=None)
 @given(
     objects=_OBJECTS, indent=st.sampled_from([None, 2]), ascii_only=st.booleans(), data=st.data()
 )
