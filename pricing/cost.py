@@ -22,13 +22,14 @@ _FALL_BACKS: Final = {
     "input_audio_tokens": ("input_audio",),
     "input_image_tokens": ("input_image", "input"),
     "output_tokens": ("output",),
-    "reasoning_tokens": ("reasoning", "output"),
+    "reasoning_tokens": ("reasoning",),
     "output_audio_tokens": ("output_audio",),
     "output_image_tokens": ("output_image",),
     "web_search_calls": ("web_search_per_call",),
     "requests": ("per_request",),
 }
-"""The price of each unit, then what stands in for it (API.md 7); no other stands in."""
+"""The price of each unit, then what stands in for it (API.md 7); no other stands in. Reasoning
+without a price of its own stays in the output (`disjoint`)."""
 _EACH: Final = frozenset({"web_search_calls", "requests"})
 
 

@@ -127,6 +127,14 @@ def test_cached_audio_without_its_price() -> None:
     assert amount(rating.at_cost) == per_million([(4, "2"), (3, "1")])
 
 
+def test_units_without_a_price_are_named_in_one_order() -> None:
+    usage = {"web_search_calls": 1, "output_tokens": 3, "output_audio_tokens": 1}
+    usage |= {"input_audio_tokens": 1, "input_tokens": 2}
+    named = ("input_audio_tokens", "output_audio_tokens", "web_search_calls")
+    for order in (usage, dict(reversed(usage.items()))):
+        assert rated(book(row()), order).unrated_units == named
+
+
 def test_an_unpriced_unit_that_was_not_used_is_no_gap() -> None:
     usage = {"input_tokens": 20, "output_tokens": 1, "cached_input_tokens": 0}
     assert rated(book(row()), usage).status == "priced"

@@ -101,6 +101,7 @@ def test_a_part_without_a_price_makes_the_rest_a_part_of_the_bill() -> None:
     some = rated(parts=[part("other", 40, 5), part("unheard", 40, 5)], upstream_model="unheard")
     assert some.status == "unrated_units"
     assert fraction(some.at_cost) == per_million([(45, "10")])
+    assert some.rating.unrated_units == ("input_tokens", "output_tokens")
 
 
 def test_a_free_part_makes_the_request_one_of_a_free_model() -> None:
