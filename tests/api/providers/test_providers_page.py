@@ -10,6 +10,7 @@ import pytest
 
 from api.providers.catalogue import PROVIDERS, Provider
 from api.providers.port import ChatCall
+from tests.api.chat.calls import BOOKS
 from tests.instants import AT
 
 PAGE = (Path(__file__).parents[3] / "docs" / "providers.md").read_text()
@@ -41,7 +42,7 @@ def test_every_provider_has_its_line_in_the_catalogue_s_order() -> None:
 
 @pytest.mark.parametrize("row", PROVIDERS.values(), ids=lambda row: row.slug)
 def test_a_line_says_what_the_row_says(row: Provider) -> None:
-    named, protocol, key, check, hangs_up = ROWS[row.slug]
+    named, protocol, _, key, check, hangs_up = ROWS[row.slug]
     assert row.dialect is not None
     assert protocol == f"`{row.dialect.name}`"
     assert ("only when named" in named) == (not row.auto_mapped)
@@ -60,6 +61,14 @@ def test_a_line_says_what_the_row_says(row: Provider) -> None:
     path = re.sub(r"^https://(?!api\.chutes)[^/]+", "", path)
     assert f"`{found.request.method} {path}`" in check
     assert ("control" in check) == found.control
+
+
+def test_the_models_shown_are_known_by_the_price_book() -> None:
+    shown = {slug: re.match(r"`([^`]+)`", cells[2]) for slug, cells in ROWS.items()}
+    ids = {slug: found[1] for slug, found in shown.items() if found}
+    unknown = {slug for slug, model in ids.items() if not BOOKS.current.rows_of(slug, model)}
+    assert unknown == {"akash"}  # nobody publishes its prices
+    assert set(PROVIDERS) - set(ids) == {"azure", "azure-responses"}
 
 
 CHAT = {
