@@ -14,7 +14,7 @@ from pricing.book import KINDS, PriceBook, price_provider
 from pricing.names import Names
 from pricing.row import Row, row_of
 
-ADDED_MAX: Final = 5_000
+ADDED_MAX: Final = 1_000
 """Entries that may be added at once: they are one event."""
 _FIELDS: Final = {
     "name": ("provider", "model", "canonical"),

@@ -111,5 +111,5 @@ def test_what_no_book_could_hold_is_refused_by_its_place(entry: dict[str, Any], 
 
 def test_an_addition_has_a_limit() -> None:
     assert len(added(*[ROW] * ADDED_MAX)) == 1
-    with pytest.raises(BadValue, match="at most 5000"):
+    with pytest.raises(BadValue, match="at most 1000"):
         added(*[ROW] * (ADDED_MAX + 1))
