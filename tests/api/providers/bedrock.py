@@ -27,12 +27,30 @@ ANCIENT: Final = "anthropic.claude-3-haiku-20240307-v1:0"
 NOVA: Final = "amazon.nova-lite-v1:0"
 NOVA_2: Final = "us.amazon.nova-2-lite-v1:0"
 LLAMA: Final = "us.meta.llama3-3-70b-instruct-v1:0"
+GPT_OSS: Final = "openai.gpt-oss-120b-1:0"
+GPT: Final = "openai.gpt-5.6"
+DEEPSEEK: Final = "deepseek.v3-v1:0"
+MISTRAL: Final = "mistral.mistral-large-2407-v1:0"
+COHERE: Final = "cohere.command-r-v1:0"
+OWN: Final = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc123def456"
 KEY: Final = {"apiKey": "ABSKtest0123456789", "region": "eu-west-1"}
 ACCESS: Final = {
     "accessKeyId": "AKIDEXAMPLE00000",
     "secretAccessKey": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
     "region": "eu-west-1",
 }
+
+CALLED: Final[list[dict[str, Any]]] = [
+    *HI,
+    {
+        "role": "assistant",
+        "tool_calls": [
+            {"id": "t1", "type": "function", "function": {"name": "paint", "arguments": "{}"}}
+        ],
+    },
+    {"role": "tool", "tool_call_id": "t1", "content": "done"},
+]
+"""A conversation whose last turn returns a tool's result."""
 
 
 def call(model: str, **body: Any) -> ChatCall:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.providers.bedrock import HI, LLAMA, NOVA, refused, sent
+from tests.api.providers.bedrock import HI, LLAMA, MISTRAL, NOVA, refused, sent
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
-MISTRAL = "mistral.mistral-large-2407-v1:0"
+
 MARK = {"type": "ephemeral"}
 POINT = {"cachePoint": {"type": "default"}}
 
