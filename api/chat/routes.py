@@ -170,6 +170,8 @@ def _model_allowed(caller: Caller, request: ChatRequest, route: Route) -> bool:
 
     Other models that the body names must be ones that both the API key and the stored key are for.
     """
+    if not (caller.models or route.credential.models):
+        return True
     named = {request.model, route.upstream_model}
     if caller.models and not named & caller.models:
         return False
