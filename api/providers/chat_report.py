@@ -69,7 +69,7 @@ class Report:
         outcome.upstream_id = told_word(found.get("id")) or outcome.upstream_id
         tier = told_word(found.get("service_tier"))
         if tier is not None:
-            outcome.context["service_tier"] = tier
+            outcome.context["service_tier"] = "default" if tier in rules.list_tiers else tier
 
     def see_choices(self, choices: Any, *, whole: bool) -> None:
         """Note the choices of a completion (whole) or of a chunk."""

@@ -83,7 +83,13 @@ GROQ: Final = replace(
     | {"n", "logprobs", "top_logprobs", "logit_bias", "frequency_penalty", "presence_penalty"},
     values={"reasoning_effort": _LOWER_EFFORTS, "service_tier": {"default": "on_demand"}},
     messages=replace(IMITATOR.messages, thoughts="reasoning"),
-    usage=UsageRules(beside="x_groq", breakdown="usage_breakdown", tools_run="executed_tools"),
+    usage=UsageRules(
+        beside="x_groq",
+        breakdown="usage_breakdown",
+        tools_run="executed_tools",
+        # "Pricing matches the on-demand tier" (console.groq.com/docs/flex-processing).
+        list_tiers=frozenset({"on_demand", "flex"}),
+    ),
 )
 
 

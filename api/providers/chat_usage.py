@@ -32,6 +32,9 @@ class UsageRules:
     """Beginning of the models whose completion tokens, and the total too, leave reasoning out."""
     cost: Cost | None = None
     """The provider's own figure."""
+    list_tiers: frozenset[str] = frozenset()
+    """The provider's own words for tiers at its list prices, recorded as `default`: as tiers of
+    their own they would have no price."""
 
 
 def normaliser(rules: UsageRules) -> Callable[..., Normalised]:

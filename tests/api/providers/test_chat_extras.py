@@ -10,7 +10,11 @@ import pytest
 
 from api.providers.catalogue import NORMALISERS, PROVIDERS
 from api.providers.chat_cost import openrouter_cost, vercel_cost, with_decimals
+from pricing.rate import Call, rate
+from pricing.row import Conditions
+from tests.api.chat.calls import BOOKS
 from tests.api.providers.chat_calls import call, streamed, whole
+from tests.instants import AT
 
 BYOK = {"is_byok": True, "cost": Decimal("0.01")}
 COUNTS = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
@@ -185,3 +189,33 @@ def test_morpheus_bills_by_its_recount() -> None:
     outcome = whole("morpheus", {"model": "m", "choices": [], "usage": COUNTS})
     assert outcome.usage == {"input_tokens": 10, "output_tokens": 5}
     assert whole("chutes", {"model": "m", "choices": [], **RECOUNTS}).usage["input_tokens"] == 10
+
+
+@pytest.mark.parametrize(
+    ("slug", "told", "tier"),
+    [
+        ("groq", "on_demand", "default"),
+        ("groq", "flex", "default"),
+        ("groq", "performance", "performance"),
+        ("openai", "flex", "flex"),
+        ("openai", "priority", "priority"),
+        ("openai", "on_demand", "on_demand"),
+    ],
+)
+def test_tiers_at_list_prices_are_the_default(slug: str, told: str, tier: str) -> None:
+    outcome = whole(slug, {"model": "m", "choices": [], "usage": COUNTS, "service_tier": told})
+    assert outcome.context == {"service_tier": tier}
+
+
+def test_recorded_calls_of_groq_have_a_price() -> None:
+    """The price of a call at the tier that Groq calls `on_demand` is that of the list."""
+    outcome = whole("groq", {"choices": [], "usage": COUNTS, "service_tier": "on_demand"})
+    asked = Call(
+        provider="groq",
+        served="openai/gpt-oss-120b",
+        otherwise=(),
+        at=AT,
+        usage=outcome.usage,
+        conditions=Conditions.of(outcome.context),
+    )
+    assert rate(asked, BOOKS.current, reference="same-provider-first").status == "priced"
