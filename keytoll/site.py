@@ -39,6 +39,7 @@ from api.routes.api_keys import ApiKeys
 from api.routes.audit import Trail
 from api.routes.invoices import InvoiceRoutes
 from api.routes.provider_keys import ProviderKeys
+from api.routes.routing import RoutingPreferences
 from api.routes.usage import UsageRoutes
 from api.web.operations import Operations
 from api.web.pages import Pages
@@ -99,12 +100,7 @@ class Site:
                 provider_keys.router(operations.provider_keys),
                 api_keys.router(operations.api_keys),
                 accounts.router(operations.accounts),
-                routing.router(
-                    access=access,
-                    directory=stores.directory,
-                    ledger=stores.ledger,
-                    slugs=providers.keys(),
-                ),
+                routing.router(operations.routing),
                 usage.router(operations.usage),
                 invoices.router(operations.invoices),
                 audit.router(access=access, trail=operations.trail),
@@ -150,6 +146,12 @@ class Site:
                 named_hosts=_hosts(stores.settings.upstreams.values()),
                 checker=KeyProbe(self.upstream, self.base_urls, stores.clock),
                 last_used=last_used.of,
+            ),
+            routing=RoutingPreferences(
+                access=access,
+                directory=stores.directory,
+                ledger=stores.ledger,
+                slugs=providers.keys(),
             ),
             api_keys=ApiKeys(
                 access=access,

@@ -9,6 +9,7 @@ from api.routes.api_keys import ApiKeys
 from api.routes.audit import Trail
 from api.routes.invoices import InvoiceRoutes
 from api.routes.provider_keys import ProviderKeys
+from api.routes.routing import RoutingPreferences
 from api.routes.usage import UsageRoutes
 
 
@@ -17,6 +18,7 @@ class Operations:
     """One of each, shared by the routes and the pages."""
 
     provider_keys: ProviderKeys
+    routing: RoutingPreferences
     api_keys: ApiKeys
     accounts: Accounts
     usage: UsageRoutes

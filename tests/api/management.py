@@ -131,7 +131,9 @@ class Management:
         )
         app.include_router(
             routing.router(
-                access=access, directory=self.directory, ledger=self.ledger, slugs=PROVIDERS
+                routing.RoutingPreferences(
+                    access=access, directory=self.directory, ledger=self.ledger, slugs=PROVIDERS
+                )
             )
         )
         app.include_router(
