@@ -136,6 +136,8 @@ class Attempt:
         except Exception:
             # A bug of ours must not leave a request open: it ends as failed, and is shouted about.
             _log.exception("exchange_broke", request_id=self._reply.request_id)
+            if self._reply.ended:  # and so it was settled before
+                return None
             return await self._failed(bug_of_ours())
 
     def _routed(self, request: UUID, attempt_of: str | None) -> RequestRouted:
@@ -168,6 +170,8 @@ class Attempt:
         """An answer, or a refusal that no short wait helps against."""
         answer: Answer | Refusal | None = None
         while not (self._reply.gone or self._life.interrupted):
+            if self._tries:
+                self._gateway.metrics.sent_again(self.route.provider.slug)
             self._tries += 1
             answer = await self._sent()
             if isinstance(answer, Answer) or not patient:
@@ -181,7 +185,6 @@ class Attempt:
             )
             if pause_s is None:
                 return answer
-            self._gateway.metrics.sent_again(self.route.provider.slug)
             try:
                 with self._life:
                     await asyncio.sleep(pause_s)

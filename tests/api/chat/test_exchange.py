@@ -244,6 +244,18 @@ async def test_a_key_that_goes_while_its_call_runs_does_not_hurt_the_call(calls:
     ]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_bug_after_the_end_changes_nothing(calls: Calls, stream: bool) -> None:
+    calls.forgetful = RuntimeError("a bug")
+    good = stream_answer(*WORDS, FINISH, chunk(None, usage=USAGE), DONE)
+    calls.provider.answers = [good if stream else json_answer()]
+    client = await calls.call(stream=stream)
+    assert client.status == 200
+    assert b"internal_error" not in client.body
+    assert [topic for topic, _ in calls.requests()] == ["request.routed", "request.usage-reported"]
+    assert sum(not message.get("more_body", True) for message in client.sent) == 1
+
+
 async def test_a_call_that_slips_in_while_the_program_stops(calls: Calls) -> None:
     """It was accepted a moment before; the stop has been waited for without it."""
 
