@@ -55,7 +55,7 @@ def close(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     closer = stores.closer()
     invoices: list[IssuedInvoice] = []
     refused: dict[str, str] = {}
-    for period, account_id in _periods(stores, args.period, args.account):
+    for period, account_id in periods_to_close(stores, args.period, args.account):
         try:
             closed = closer.close(period, account_id=account_id, grace_s=grace_s)
         except CannotClose as error:
@@ -76,7 +76,7 @@ def close(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     return 1 if refused else 0
 
 
-def _periods(
+def periods_to_close(
     stores: Stores, text: str, account_id: str | None
 ) -> Sequence[tuple[Period, str | None]]:
     """What to close, and for whom (None: for everybody)."""
