@@ -32,7 +32,8 @@ class MessageRules:
     cache_breakpoints: bool = True
     """OpenAI's `prompt_cache_breakpoint` on parts is understood."""
     strict: bool = False
-    """Members that OpenAI's request does not have, and nulls, are refused, so they are left out."""
+    """Members of messages that OpenAI's request does not have, and nulls anywhere, may be refused,
+    so they are left out."""
     text_only: bool = False
     """Content that is a list of texts has to be one text."""
     audio: Callable[[RawObject], RawObject] | None = None

@@ -78,7 +78,7 @@ def _understood(asked: Mapping[str, Any], options: ChatOptions) -> RawObject:
     body: RawObject = {}
     for name, value in asked.items():
         known = options.only is None or name in options.only
-        if name in options.drop:
+        if name in options.drop or (value is None and options.messages.strict):
             continue
         if known and name not in options.refuse:
             body[name] = value

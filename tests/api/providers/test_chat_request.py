@@ -161,6 +161,13 @@ def test_usage_is_asked_of_every_stream_and_of_nothing_else(slug: str) -> None:
     assert ("stream_options" not in declined) == (slug == "nvidia")
 
 
+@pytest.mark.parametrize("slug", OPEN_MODELS)
+def test_nulls_ask_for_nothing(slug: str) -> None:
+    body = sent(slug, stop=None, temperature=None, tools=None, tool_choice=None, top_k=None)
+    assert body.keys() <= {"model", "messages", "context_length_exceeded_behavior"}
+    assert sent("openai", stop=None)["stop"] is None
+
+
 def test_a_developer_is_the_system_of_open_models() -> None:
     messages = [{"role": "developer", "content": "Be short."}, *HI]
     for slug in OPEN_MODELS:
