@@ -81,10 +81,10 @@ class Routing:
     """`cancel`, `drain`, or what suits the provider."""
 
 
-def markup_rate_at(markups: Sequence[Markup], instant: datetime) -> str:
-    """The rate that holds at an instant: of those that have begun, the one that begins last.
+def markup_at(markups: Sequence[Markup], instant: datetime) -> Markup | None:
+    """What holds at an instant: of those that have begun, the one that begins last.
 
-    Of two that begin together, the later agreement holds.
+    Of two that begin together, the later agreement holds. None: nothing was agreed for then.
     """
     text, best = instant_text(instant), None
     for markup in markups:
@@ -92,6 +92,12 @@ def markup_rate_at(markups: Sequence[Markup], instant: datetime) -> str:
             best is None or markup.effective_from >= best.effective_from
         ):
             best = markup
+    return best
+
+
+def markup_rate_at(markups: Sequence[Markup], instant: datetime) -> str:
+    """The rate that holds at an instant."""
+    best = markup_at(markups, instant)
     return best.rate if best else MARKUP_DEFAULT
 
 

@@ -1,4 +1,4 @@
-"""What the metrics say about this process, read when they are asked for."""
+"""What metrics and operators learn about this process, read when they ask for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Final
 from api.chat.inflight import InFlight
 from api.metrics import Metrics
 from keytoll.wiring import Stores
+from projections.projector import Projector
 from projections.queries.health import Health, health
+from projections.standing import Standing, standing
 from projections.store.port import ProjectionUnavailable
 
 KEPT_S: Final = 5.0
@@ -25,7 +27,7 @@ OF_PROJECTIONS: Final = {
 
 
 class Gauges:
-    """Registers itself with the metrics."""
+    """Registers itself with the metrics; the operator's pages read the same. Any thread may ask."""
 
     def __init__(self, stores: Stores, in_flight: InFlight, metrics: Metrics) -> None:
         self._stores = stores
@@ -38,20 +40,38 @@ class Gauges:
         for name, meaning in OF_PROJECTIONS.items():
             watch(name, meaning, partial(self._of_projections, name.removeprefix("keytoll_")))
 
+    def standing(self) -> Standing:
+        """Where everything stands, with the health of the last 24 hours."""
+        stores = self._stores
+        return standing(
+            log=stores.log,
+            projector=self._projector(),
+            health=self._health(),
+            register=stores.register,
+            book=stores.books.current,
+        )
+
     def _lag(self) -> float:
-        try:
-            position = self._stores.projections.projector().position
-        except ProjectionUnavailable:
-            position = 0
-        return self._stores.log.head() - max(position, 0)
+        projector = self._projector()
+        return self._stores.log.head() - (max(projector.position, 0) if projector else 0)
 
     def _of_projections(self, name: str) -> float:
         """Not a number while the projections are not open: unknown is not zero."""
+        found = self._health()
+        return math.nan if found is None else float(getattr(found, name))
+
+    def _projector(self) -> Projector | None:
+        try:
+            return self._stores.projections.projector()
+        except ProjectionUnavailable:
+            return None
+
+    def _health(self) -> Health | None:
         now_s = self._stores.clock.monotonic_s()
         if self._seen is None or now_s - self._seen[0] > KEPT_S:
             try:
                 since = self._stores.clock.now() - WINDOW
                 self._seen = (now_s, health(self._stores.projections.store(), since=since))
             except ProjectionUnavailable:
-                return math.nan
-        return float(getattr(self._seen[1], name))
+                return None
+        return self._seen[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -13,12 +13,14 @@ from typing import Final
 
 import structlog
 
+from api.providers.catalogue import PROVIDERS
 from domain.clock import Clock
 from domain.directory import Directory
 from domain.errors import UnsafeSetup
 from domain.eventlog.checkpoint import append_checkpoint
 from domain.eventlog.port import EventLog, Recorded
 from domain.eventlog.sqlite import open_sqlite_log
+from domain.events.base import JsonObject
 from domain.invoice_register import InvoiceRegister
 from domain.labels.port import Labels
 from domain.labels.sqlite import SqliteLabels
@@ -29,7 +31,9 @@ from domain.vault.reconcile import reconcile_vault
 from domain.vault.sqlite import sqlite_vault
 from keytoll.price_list import PriceList
 from keytoll.settings import Settings
-from pricing.book import Books
+from pricing.additions import additions
+from pricing.book import Books, PriceBook
+from pricing.load import shipped_names
 from projections.invoicing import Invoices
 from projections.migrate import prepare
 from projections.projector import Projector
@@ -118,6 +122,16 @@ class Stores:
     def books(self) -> Books:
         """The book in force, and every one that ever was."""
         return self.prices.books
+
+    def additions(self, given: Sequence[JsonObject], book: PriceBook) -> list[JsonObject]:
+        """What a book lacks of the entries that an operator gives. Raises BadValue."""
+        return additions(
+            given,
+            book,
+            names=shipped_names(),
+            providers=PROVIDERS.keys(),
+            at=self.clock.now(),
+        )
 
     def closer(self) -> Closer:
         """What closes periods; opens the projections."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from domain.clock import instant_text
 from domain.errors import BadValue
 from domain.eventlog.port import Recorded
 from domain.events.base import Event
@@ -116,6 +117,11 @@ def micros(instant: str | datetime) -> int:
         instant = datetime.fromisoformat(instant)
     since = instant - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def instant_of(since: int) -> str:
+    """The instant of so many microseconds since 1970: the other way round. Exact."""
+    return instant_text(_EPOCH + timedelta(microseconds=since))
 
 
 def columns(table: str, rows: Sequence[Cells]) -> Columns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,6 @@ from keytoll.commands import price_tables
 from keytoll.commands.port import Bare, Command, Console, Inside, answer_in_json, check_account
 from keytoll.settings import Settings
 from keytoll.wiring import Stores
-from pricing.additions import additions
 from pricing.book import Entries, PriceBook
 from pricing.difference import differences
 from pricing.explain import USAGE, explain
@@ -101,7 +100,7 @@ def prices(stores: Stores, args: argparse.Namespace, console: Console) -> int:
 def _add(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     """Rows of the operator's own come into force; what waited for them is rated."""
     given = _read_lines(console.folder / args.file)
-    added = stores.prices.add(lambda book: _additions(stores, given, book))
+    added = stores.prices.add(lambda book: stores.additions(given, book))
     book = stores.books.current
     answer = {"added": len(added), "price_book": book.hash, "entries": book.rows}
     if not args.json:
@@ -268,19 +267,9 @@ def _book(stores: Stores, text: str, console: Console) -> PriceBook:
     if given and given[0].get("n") == 1:
         return PriceBook(Entries([line for line in path.read_bytes().splitlines() if line]))
     current = stores.books.current
-    added = _additions(stores, given, current)
+    added = stores.additions(given, current)
     lines = [canonical({**entry, "n": n}) for n, entry in enumerate(added, current.rows + 1)]
     return PriceBook(Entries([*current.lines(), *lines]))
-
-
-def _additions(stores: Stores, given: Sequence[JsonObject], book: PriceBook) -> list[JsonObject]:
-    return additions(
-        given,
-        book,
-        names=shipped_names(),
-        providers=PROVIDERS.keys(),
-        at=stores.clock.now(),
-    )
 
 
 def _read_lines(path: Path) -> list[JsonObject]:

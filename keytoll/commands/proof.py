@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from domain.clock import instant_text
 from domain.errors import BadValue
 from domain.eventlog.checkpoint import Checkpoint, read_checkpoints
 from domain.eventlog.sqlite_file import verify_file
@@ -18,6 +17,7 @@ from projections.queries.health import health
 from projections.rebuild import rebuild as rebuild_tables
 from projections.recompute import recompute as recomputed
 from projections.replay import BEGINNING
+from projections.standing import standing
 
 SHOWN_MAX: Final = 50
 
@@ -161,25 +161,13 @@ def status(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     projector = stores.projections.open()
     if projector.position < 0:
         projector.start()
-    found = health(projector.store, since=BEGINNING)
-    stores.register.catch_up()
-    closed = [invoice.period.end for invoice in stores.register.all()]
-    head, position = stores.log.head(), projector.position
-    answer = {
-        "store_id": stores.log.store_id,
-        "events": head,
-        "projected": position,
-        "lag": head - position,
-        "open_requests": len(stores.log.open_requests()),
-        "requests": found.requests,
-        "estimated": found.estimated,
-        "unrated": found.unrated,
-        "lost": found.lost,
-        "dead_letters": found.dead_letters,
-        "conflicts": found.conflicts,
-        "newest_closed_period_end": instant_text(max(closed)) if closed else None,
-        "price_book": stores.books.current.hash,
-    }
+    answer = standing(
+        log=stores.log,
+        projector=projector,
+        health=health(projector.store, since=BEGINNING),
+        register=stores.register,
+        book=stores.books.current,
+    ).as_json()
     if args.json:
         console.answer(answer)
     else:

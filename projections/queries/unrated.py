@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from projections.rows import micros
+from domain.ids import public_id
+from projections.rows import instant_of, micros
 from projections.store.port import ProjectionStore
 
 _WAITING: Final = "status IN ('unrated', 'unrated_units') AND NOT written_off"
@@ -69,3 +70,99 @@ def unrated_count(store: ProjectionStore) -> int:
     """How many wait."""
     sql = f"SELECT {_STANDING} FROM $db.request_lines WHERE {_WAITING}"  # noqa: S608 - our text
     return int(store.query(sql)[0][0])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WaitingCall:
+    """A call that waits for a price, as it was last rated."""
+
+    request_id: str
+    account_id: str
+    provider: str
+    model: str
+    status: str
+    """`unrated`, or `unrated_units`: then only `units` have no price."""
+    units: Sequence[str]
+    ended_at: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WaitingModel:
+    """What a row would settle: the calls of one model at one provider."""
+
+    provider: str
+    model: str
+    calls: int
+    units: Sequence[str]
+    """Without a price; none: nothing of the model has one."""
+    oldest_ended_at: str
+
+
+def waiting_models(store: ProjectionStore, *, limit: int) -> Sequence[WaitingModel]:
+    """Those with most calls first. Raises ProjectionUnavailable."""
+    sql = f"""
+        SELECT provider, model, {_STANDING} AS calls,
+            groupUniqArrayArray(unrated_units), min(toUnixTimestamp64Micro(terminal_at))
+        FROM $db.request_lines
+        WHERE {_WAITING}
+        GROUP BY provider, model
+        HAVING calls > 0
+        ORDER BY calls DESC, provider, model
+        LIMIT {{limit:UInt64}}
+    """  # noqa: S608 - put together from our own text; values are parameters
+    return [
+        WaitingModel(
+            provider=provider,
+            model=model,
+            calls=calls,
+            units=sorted(units),
+            oldest_ended_at=instant_of(oldest),
+        )
+        for provider, model, calls, units, oldest in store.query(sql, {"limit": limit})
+    ]
+
+
+def waiting_calls(
+    store: ProjectionStore,
+    *,
+    provider: str | None = None,
+    model: str | None = None,
+    limit: int,
+    offset: int = 0,
+) -> Sequence[WaitingCall]:
+    """The oldest first: they are written off first. Raises ProjectionUnavailable."""
+    sql = f"""
+        SELECT request_id, {_STANDING} AS standing, any(account_id), any(provider),
+            argMaxIf(model, version, sign = 1), argMaxIf(status, version, sign = 1),
+            argMaxIf(unrated_units, version, sign = 1),
+            min(toUnixTimestamp64Micro(terminal_at)) AS ended
+        FROM $db.request_lines
+        WHERE {_WAITING}
+            AND ({{provider:String}} = '' OR provider = {{provider:String}})
+            AND ({{model:String}} = '' OR model = {{model:String}})
+        GROUP BY request_id
+        HAVING standing > 0
+        ORDER BY ended, toString(request_id)
+        LIMIT {{limit:UInt64}} OFFSET {{offset:UInt64}}
+    """  # noqa: S608 - put together from our own text; values are parameters
+    rows = store.query(
+        sql,
+        {
+            "provider": provider or "",
+            "model": model or "",
+            "limit": limit,
+            "offset": offset,
+        },
+    )
+    return [
+        WaitingCall(
+            request_id=public_id("req", request),
+            account_id=account_id,
+            provider=its_provider,
+            model=its_model,
+            status=status,
+            units=units,
+            ended_at=instant_of(ended),
+        )
+        for request, _, account_id, its_provider, its_model, status, units, ended in rows
+    ]
