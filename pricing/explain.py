@@ -18,6 +18,18 @@ from pricing.row import CONDITIONS, Conditions, Row
 
 USAGE: Final[Usage] = {"input_tokens": 1000, "output_tokens": 1000}
 """What is rated when nobody says otherwise."""
+LOST: Final = {
+    "higher": "not the lowest",
+    "other_provider": "the own provider has a paid version",
+    "unpriced_units": "no price for a unit that was used",
+    "service_class": "the price of another service class",
+    "deprecated": "its provider has announced its end",
+    "moving_name": "a name that moves between models",
+    "undated": "a router's price that no row dates",
+    "stale": "not seen at its source for more than 45 days",
+    "outlier": "beyond a quarter or four times the median",
+}
+"""Why a paid version is not the reference (docs/pricing.md), in words."""
 
 
 def explain(

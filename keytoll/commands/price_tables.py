@@ -8,22 +8,10 @@ from typing import Final
 from domain.events.base import JsonObject
 from keytoll.commands.port import Console
 from pricing.difference import Change, shown_conditions
-from pricing.explain import conditions_of
+from pricing.explain import LOST, conditions_of
 from projections.what_if import Compared, Group
 
 _SAID_APART: Final = frozenset({"input_tokens_above", "utc_days", "utc_windows"})
-LOST: Final = {
-    "higher": "not the lowest",
-    "other_provider": "the own provider has a paid version",
-    "unpriced_units": "no price for a unit that was used",
-    "service_class": "the price of another service class",
-    "deprecated": "its provider has announced its end",
-    "moving_name": "a name that moves between models",
-    "undated": "a router's price that no row dates",
-    "stale": "not seen at its source for more than 45 days",
-    "outlier": "beyond a quarter or four times the median",
-}
-"""Why a paid version is not the reference (docs/pricing.md), in words."""
 
 
 def explanation(answer: JsonObject, console: Console) -> None:

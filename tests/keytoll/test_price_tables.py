@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import get_args
 
 from keytoll.commands.port import Console
-from keytoll.commands.price_tables import LOST, changes, explanation
+from keytoll.commands.price_tables import changes, explanation
 from pricing.book import book_of
 from pricing.difference import differences
-from pricing.explain import explain
+from pricing.explain import LOST, explain
 from pricing.load import shipped_names
 from pricing.paid_version import Lost
 
