@@ -54,3 +54,11 @@ ENDED_WITHIN: Final = """
     AND toUnixTimestamp64Micro(l.terminal_at) >= {start:Int64}
     AND toUnixTimestamp64Micro(l.terminal_at) < {end:Int64}
 """
+
+_ALL: Final = "$db.request_lines AS l FINAL"
+_OF_EVENTS: Final = """(
+        SELECT * FROM $db.request_lines WHERE event_id IN {events:Array(UUID)}
+        ORDER BY first_wins DESC LIMIT 1 BY account_id, event_id, sign
+    ) AS l"""
+BILLED_EVENTS: Final = BILLED_LINES.replace(_ALL, _OF_EVENTS)
+"""The same of a few events only. FINAL would merge all rows; this collapses theirs as it does."""

@@ -32,6 +32,8 @@ class Filters:
     usage_source: str | None = None
     status: str | None = None
     sandbox: bool | None = None
+    tag: tuple[str, str] | None = None
+    """Name and value."""
 
     def of_account(self, account: str | None) -> Filters:
         """The same for one account, or for all."""
@@ -48,4 +50,7 @@ class Filters:
                 parameters[f"only_{name}"] = value
         if self.sandbox is not None:
             parts.append("AND l.sandbox" if self.sandbox else "AND NOT l.sandbox")
+        if self.tag is not None:
+            parts.append("AND l.tags[{tag_name:String}] = {tag_value:String}")
+            parameters["tag_name"], parameters["tag_value"] = self.tag
         return " ".join(parts), parameters

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -15,13 +15,15 @@ from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.ids import public_id
 from domain.money import text_of
-from projections.queries.billing import BILLED_LINES, ENDED_WITHIN, reach
+from projections.queries.billing import BILLED_EVENTS, ENDED_WITHIN, reach
 from projections.queries.filters import Filters
 from projections.rows import COUNTS, micros
 from projections.store.port import ProjectionStore, Row, Value
 
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 1000
+_SCANNED: Final = 2
+"""Lines looked at for each request of a page: most requests have one, a corrected one two."""
 
 _CURSOR: Final = re.compile(r"(\d{1,18})-([0-9a-f]{32})")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,7 +67,7 @@ def request_list(
     store: ProjectionStore, question: RequestsQuestion, *, as_of: Mapping[str, int]
 ) -> JsonObject:
     """One page, and the cursor of the next one (None on the last)."""
-    rows = store.query(*_statement(question, as_of))
+    rows = _page(store, question, as_of)
     shown = [_shown(row) for row in rows[: question.limit]]
     more = len(rows) > question.limit
     return {
@@ -77,17 +79,30 @@ def request_list(
     }
 
 
-def _statement(
-    question: RequestsQuestion, as_of: Mapping[str, int]
-) -> tuple[str, dict[str, Value]]:
+def _page(
+    store: ProjectionStore, question: RequestsQuestion, as_of: Mapping[str, int]
+) -> Sequence[Row]:
+    """The rows of a page and one more, if there is one.
+
+    First the newest requests that have any line that fits, in a narrow scan; then what is in force
+    of these, exactly. A line that an event took back fits without its request: then go on.
+    """
+    after, found = question.after, list[Row]()
+    while len(found) <= question.limit:
+        candidates = _candidates(store, replace(question, after=after), as_of)
+        if not candidates:
+            break
+        found.extend(_in_force(store, question, as_of, [request for request, _ in candidates]))
+        request, ended = candidates[-1]
+        after = f"{ended}-{request.hex}"
+    return found
+
+
+def _candidates(
+    store: ProjectionStore, question: RequestsQuestion, as_of: Mapping[str, int]
+) -> Sequence[tuple[UUID, int]]:
+    """Requests with a line that fits and when they ended, in the order of the list."""
     conditions, parameters = question.filters.sql()
-    unchanging, _ = Filters(account=question.filters.account).sql()
-    parameters |= {
-        **reach(as_of),
-        "start": micros(question.start),
-        "end": micros(question.end),
-        "limit": question.limit + 1,
-    }
     keyset = ""
     match = _CURSOR.fullmatch(question.after or "")
     if match:
@@ -96,18 +111,51 @@ def _statement(
             " ({at:Int64}, {request:String})"
         )
         parameters |= {"at": int(match[1]), "request": str(UUID(match[2]))}
-    instants = ", ".join(f"toUnixTimestamp64Micro({name})" for name in _INSTANTS)
-    # The latest version of a request speaks for it, also where a filter names what it was before:
-    # only what no event changes may be filtered before the window function.
-    lines = BILLED_LINES.replace("l.*", "l.*, max(version) OVER (PARTITION BY request_id) AS last")
     sql = f"""
-        SELECT {", ".join(_SELECTED)}, {instants}
-        FROM ({lines} {unchanging} {ENDED_WITHIN}) AS l
-        WHERE sign = 1 AND version = last {keyset} {conditions}
+        SELECT request_id, toUnixTimestamp64Micro(terminal_at)
+        FROM $db.request_lines AS l
+        WHERE sign = 1 AND NOT (l.store_id = {{store:String}} AND l.seq > {{as_of:UInt64}})
+            {conditions} {ENDED_WITHIN} {keyset}
         ORDER BY terminal_at DESC, toString(request_id) DESC
         LIMIT {{limit:UInt64}}
     """  # noqa: S608 - put together from our own text; values are parameters
-    return sql, parameters
+    parameters |= _period(question, as_of) | {"limit": _SCANNED * question.limit + 1}
+    return list(dict.fromkeys((request, ended) for request, ended in store.query(sql, parameters)))
+
+
+def _in_force(
+    store: ProjectionStore,
+    question: RequestsQuestion,
+    as_of: Mapping[str, int],
+    requests: Sequence[UUID],
+) -> Sequence[Row]:
+    """The latest version of each of these requests, if it fits, in the order of the list."""
+    conditions, parameters = question.filters.sql()
+    events = store.query(
+        "SELECT DISTINCT event_id FROM $db.request_lines"
+        " WHERE request_id IN {requests:Array(UUID)}",
+        {"requests": [str(request) for request in requests]},
+    )
+    parameters |= _period(question, as_of) | {"events": [str(event) for (event,) in events]}
+    instants = ", ".join(f"toUnixTimestamp64Micro({name})" for name in _INSTANTS)
+    # The latest version of a request speaks for it, also where a filter names what it was before:
+    # a filter comes after the window function.
+    lines = BILLED_EVENTS.replace("l.*", "l.*, max(version) OVER (PARTITION BY request_id) AS last")
+    sql = f"""
+        SELECT {", ".join(_SELECTED)}, {instants}
+        FROM ({lines} {ENDED_WITHIN}) AS l
+        WHERE sign = 1 AND version = last {conditions}
+        ORDER BY terminal_at DESC, toString(request_id) DESC
+    """  # noqa: S608 - put together from our own text; values are parameters
+    return store.query(sql, parameters)
+
+
+def _period(question: RequestsQuestion, as_of: Mapping[str, int]) -> dict[str, Value]:
+    return {
+        **reach(as_of),
+        "start": micros(question.start),
+        "end": micros(question.end),
+    }
 
 
 def _shown(row: Row) -> JsonObject:

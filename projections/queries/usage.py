@@ -22,6 +22,7 @@ from projections.rows import COUNTS, micros
 from projections.store.port import ProjectionStore, Row, Value
 
 GROUPS: Final[Mapping[str, str]] = {
+    "hour": "formatDateTime(billed_at, '%Y-%m-%dT%H:00Z')",
     "day": "toString(toDate(billed_at))",
     "month": "formatDateTime(billed_at, '%Y-%m')",
     "account": "toString(account_id)",
