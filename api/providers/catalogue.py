@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from api.providers import chat_rows, keys
+from api.providers import chat_rows, key_forms, keys
 from api.providers.azure import list_models, responses_address
 from api.providers.chat_completions import NAME as CHAT
 from api.providers.chat_completions import ChatCompletions
@@ -159,7 +159,12 @@ _ROWS: Final = (
         name="AWS Bedrock",
         dialect=Converse(),
         hosts=keys.aws_hosts(),
-        key=KeyFormat(plain=False, fields=keys.aws_fields, suffix_of=("accessKeyId", "apiKey")),
+        key=KeyFormat(
+            plain=False,
+            fields=keys.aws_fields,
+            suffix_of=("accessKeyId", "apiKey"),
+            forms=key_forms.AWS,
+        ),
         validation=check_aws_key,
         on_disconnect="drain",
     ),
@@ -168,7 +173,7 @@ _ROWS: Final = (
         name="Azure OpenAI",
         dialect=ChatCompletions(chat_rows.AZURE),
         hosts=keys.AZURE_HOSTS,
-        key=KeyFormat(plain=False, fields=keys.azure_fields),
+        key=KeyFormat(plain=False, fields=keys.azure_fields, forms=key_forms.AZURE),
         deployments=True,
         validation=list_models,
     ),
@@ -177,7 +182,9 @@ _ROWS: Final = (
         name="Azure OpenAI Responses",
         dialect=Responses(responses_address),
         hosts=keys.AZURE_HOSTS,
-        key=KeyFormat(plain=False, fields=keys.azure_responses_fields),
+        key=KeyFormat(
+            plain=False, fields=keys.azure_responses_fields, forms=key_forms.AZURE_RESPONSES
+        ),
         deployments=True,
         validation=list_models,
     ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -46,6 +46,36 @@ _REFUSED: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyField:
+    """One field of a credential's JSON object."""
+
+    name: str
+    label: str
+    example: str
+    """Stands in the JSON that is shown, and in the empty input."""
+    secret: bool = False
+    required: bool = True
+    choices: Sequence[str] = ()
+    """The only values; empty: any text."""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyForm:
+    """One way to give a credential. A provider may take several."""
+
+    name: str
+    title: str
+    fields: tuple[KeyField, ...]
+
+    @property
+    def example(self) -> str:
+        """The JSON of this form, to be filled in; without the fields that may be left out."""
+        shown = {field.name: field.example for field in self.fields if field.required}
+        return json.dumps(shown, indent=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFormat:
     """What a provider's credential looks like."""
 
@@ -59,6 +89,8 @@ class KeyFormat:
     """The first of these fields that is present gives the public suffix."""
     any_key: bool = False
     """Nothing but a usable header value is asked of a plain key."""
+    forms: tuple[KeyForm, ...] = ()
+    """How a person is asked for a JSON object; empty: for one plain key."""
 
 
 def parse(slug: str, form: KeyFormat, key: object, *, named_hosts: Collection[str] = ()) -> Fields:

@@ -1,0 +1,48 @@
+"""From what a form sent to what the operations take; and what a form may say back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from api.errors import validation_error
+from domain.errors import BadValue
+
+T = TypeVar("T", bound=BaseModel)
+
+_COULD_BE_A_KEY: Final = re.compile(r"[A-Za-z0-9]{20,}")
+
+
+def built(model: type[T], values: Mapping[str, Any]) -> T:
+    """The body that the JSON route would have been sent. Raises ApiError as that route does."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+        raise validation_error(found) from None
+
+
+def repeated(fields: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    """What a refused form shows again: of these fields, what cannot be a secret gone astray."""
+    return {
+        name: fields[name]
+        for name in names
+        if name in fields and not _COULD_BE_A_KEY.search(fields[name])
+    }
+
+
+def words_of(text: str) -> list[str] | None:
+    """One name per line or between commas; None if there is none."""
+    return [word for word in re.split(r"[\s,]+", text) if word] or None
+
+
+def whole(text: str, *, param: str) -> int | None:
+    """A whole number, or None for an empty field. Raises BadValue."""
+    if not text.strip():
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}", text.strip()):
+        raise BadValue(f"{param} must be a whole number", param=param)
+    return int(text)
