@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.chat.described import OPERATION
 from api.chat.routes import ChatCompletions
-from api.errors import install_error_handlers
+from api.errors import Answer, error_response, install_error_handlers
 from api.limits import BodyLimit
 from api.request_id import RequestIds
 
@@ -46,6 +46,7 @@ def create_app(
     routers: Iterable[APIRouter],
     version: str,
     cors_origins: Sequence[str] = (),
+    answer_error: Answer = error_response,
 ) -> Application:
     """Put the endpoints together. Whatever they need was given to them when they were made."""
     app = Application(
@@ -60,7 +61,7 @@ def create_app(
     app.router.routes[:0] = [Route(path, endpoint=chat) for path in CHAT_PATHS]
     for router in routers:
         app.include_router(router)
-    install_error_handlers(app)
+    install_error_handlers(app, answer_error)
     app.add_middleware(BodyLimit, except_paths=CHAT_PATHS)
     app.add_middleware(RequestIds)
     if not cors_origins:

@@ -6,7 +6,7 @@ No message repeats what a caller sent, except names that cannot be a secret.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
 from api.providers.catalogue import UnknownProvider
 from api.providers.port import UnsupportedParameter
@@ -38,6 +39,7 @@ NO_PATH: Final = (
     "There is nothing at this path. An SDK's base URL ends with /api/v1 here;"
     " GET /openapi.json lists the routes."
 )
+_OUR_FAULT: Final = "keytoll failed to serve the request."
 
 CODES: Final[Mapping[str, int]] = MappingProxyType(
     {
@@ -152,16 +154,24 @@ class ApiError(DomainError):
         )
 
 
+Answer = Callable[[Request, ApiError], Response]
+"""How an error is told."""
+
+
 def api_error(error: Exception) -> ApiError:
     """The public form of any error; what the table does not know is an internal error."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, HTTPException):
+        return _framework_error(error)
+    if isinstance(error, RequestValidationError):
+        return validation_error(error.errors())
     for kind in type(error).__mro__:
         code = RULES.get(kind)
         if code is not None:
             param = getattr(error, "param", None)
             return ApiError(CODES[code], code, str(error), param=param)
-    return ApiError(500, INTERNAL, "keytoll failed to serve the request.")
+    return ApiError(500, INTERNAL, _OUR_FAULT)
 
 
 def error_body(error: ApiError, *, request_id: str) -> dict[str, Any]:
@@ -180,16 +190,8 @@ def error_body(error: ApiError, *, request_id: str) -> dict[str, Any]:
     return {"error": inside}
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Give every error of the application, the framework's own included, the same envelope."""
-    app.add_exception_handler(DomainError, _domain_error)
-    app.add_exception_handler(HTTPException, _framework_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(Exception, _unexpected_error)
-
-
-def error_response(request: Request, error: ApiError) -> JSONResponse:
-    """The answer for an error."""
+def error_response(request: Request, error: ApiError) -> Response:
+    """An error in OpenAI's envelope."""
     request_id = request_id_of(request.scope)
     return JSONResponse(
         error_body(error, request_id=request_id),
@@ -198,16 +200,25 @@ def error_response(request: Request, error: ApiError) -> JSONResponse:
     )
 
 
-async def _domain_error(request: Request, error: Exception) -> JSONResponse:
+def public_error(request: Request, error: Exception) -> ApiError:
+    """The public form of an error that a request met; our own faults are logged."""
     shown = api_error(error)
     if shown.code == INTERNAL:
         _log.error("request_broke", request_id=request_id_of(request.scope), exc_info=error)
-    return error_response(request, shown)
+    return shown
 
 
-async def _framework_error(request: Request, error: Exception) -> JSONResponse:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+def install_error_handlers(app: FastAPI, answer: Answer = error_response) -> None:
+    """Give every error of the application, the framework's own included, the same form."""
+
+    async def tell(request: Request, error: Exception) -> Response:
+        return answer(request, public_error(request, error))
+
+    for kind in (DomainError, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, tell)
+
+
+def _framework_error(error: HTTPException) -> ApiError:
     known = {
         # The framework's own 400: the body's bytes are not text, or nested beyond reading.
         400: ("invalid_json", "The body cannot be read as JSON."),
@@ -215,21 +226,13 @@ async def _framework_error(request: Request, error: Exception) -> JSONResponse:
         405: ("method_not_allowed", "This path does not take this method."),
         413: ("request_too_large", "The body is too large."),
     }
-    if status >= 500:
-        code, message = INTERNAL, "keytoll failed to serve the request."
+    if error.status_code >= 500:
+        code, message = INTERNAL, _OUR_FAULT
     else:
-        code, message = known.get(status, ("invalid_parameter_value", "The request is malformed."))
-    return error_response(request, ApiError(status, code, message, headers=headers))
-
-
-async def _validation_error(request: Request, error: Exception) -> JSONResponse:
-    found = error.errors() if isinstance(error, RequestValidationError) else []
-    return error_response(request, validation_error(found))
-
-
-async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    _log.error("request_broke", request_id=request_id_of(request.scope), exc_info=error)
-    return error_response(request, api_error(error))
+        code, message = known.get(
+            error.status_code, ("invalid_parameter_value", "The request is malformed.")
+        )
+    return ApiError(error.status_code, code, message, headers=error.headers)
 
 
 def validation_error(found: Sequence[Mapping[str, Any]]) -> ApiError:

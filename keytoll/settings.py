@@ -23,6 +23,7 @@ from keytoll.setting import (
     folder,
     loopback,
     one_of,
+    origin,
     origins,
     secret,
     switch,
@@ -91,6 +92,14 @@ CORS_ORIGINS: Final = Setting(
     "Origins, separated by commas, whose pages may call. No wildcard.",
     origins,
     shown="none: CORS is off",
+)
+PUBLIC_URL: Final = Setting(
+    "KEYTOLL_PUBLIC_URL",
+    "",
+    "Where people reach the server, such as `https://toll.example.com`: shown in example calls. "
+    "With https the pages' cookie never travels over http.",
+    origin,
+    shown="the host that a browser asked for, over http",
 )
 LOG_FORMAT: Final = Setting(
     "KEYTOLL_LOG_FORMAT",
@@ -202,6 +211,7 @@ SETTINGS: Final[tuple[Setting[object], ...]] = (
     KAFKA,
     CLICKHOUSE,
     CORS_ORIGINS,
+    PUBLIC_URL,
     LOG_FORMAT,
     LOG_LEVEL,
     BODY_BYTES_MAX,
@@ -235,6 +245,7 @@ class Settings:
     sandbox: bool
     sandbox_listen: Address
     cors_origins: tuple[str, ...]
+    public_url: str | None
     log_format: LogFormat
     log_level: LogLevel
     body_bytes_max: int
@@ -272,6 +283,7 @@ class Settings:
             sandbox=SANDBOX.of(env),
             sandbox_listen=SANDBOX_LISTEN.of(env),
             cors_origins=CORS_ORIGINS.of(env),
+            public_url=PUBLIC_URL.of(env),
             log_format=LOG_FORMAT.of(env),
             log_level=LOG_LEVEL.of(env),
             body_bytes_max=BODY_BYTES_MAX.of(env),

@@ -85,6 +85,7 @@ class Site:
             body_bytes_max=settings.body_bytes_max,
         )
         operations = self._operations(access, providers, last_used)
+        pages = Pages(self.sessions, public_url=settings.public_url, version=VERSION)
         return create_app(
             chat=chat,
             routers=[
@@ -104,10 +105,11 @@ class Site:
                 usage.router(operations.usage),
                 invoices.router(operations.invoices),
                 audit.router(access=access, trail=operations.trail),
-                *web.routers(Pages(self.sessions), operations),
+                *web.routers(pages, operations),
             ],
             version=VERSION,
             cors_origins=settings.cors_origins,
+            answer_error=pages.answer,
         )
 
     def _gateway(self, last_used: LastUsed) -> Gateway:

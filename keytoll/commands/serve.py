@@ -135,7 +135,7 @@ def _greet(
             console.say(FIRST_CALL.format(base_url=base_url, owner=owner))
     else:
         console.say("Lost every API key? A new one: keytoll api-key issue --role owner")
-    _show_links(base_url, stores.directory, sessions, console)
+    _show_links(stores.settings.public_url or base_url, stores.directory, sessions, console)
     console.out.flush()
 
 

@@ -17,8 +17,10 @@ __all__ = ["gate", "open_gate", "pytest_runtest_makereport", "upstream"]
 Visit = Callable[..., Visitor]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    # Not for the session: while it is open, its event loop counts as running in this thread, and
+    # no other test of the session could run one.
     with chromium() as browser:
         yield browser
 

@@ -19,11 +19,17 @@ document.addEventListener("click", async (event) => {
   }
 });
 
-// data-confirm="question": asks before a form is sent.
-document.addEventListener("submit", (event) => {
-  const question = event.target.dataset.confirm;
-  if (question && !confirm(question)) event.preventDefault();
-});
+// data-confirm="question": asks before a form is sent, also one that htmx would send.
+document.addEventListener(
+  "submit",
+  (event) => {
+    const question = event.target.dataset.confirm;
+    if (!question || confirm(question)) return;
+    event.preventDefault();
+    event.stopPropagation();
+  },
+  true,
+);
 
 // data-opens="#id" opens a <dialog>; data-closes closes the one around it.
 document.addEventListener("click", (event) => {
@@ -41,6 +47,12 @@ function tellLocalTimes(root) {
   }
 }
 
+// data-reload-s="5": what is not there yet is looked for again.
+function lookAgain() {
+  const waiting = document.querySelector("[data-reload-s]");
+  if (waiting) setTimeout(() => location.reload(), waiting.dataset.reloadS * 1000);
+}
+
 function say(words) {
   const place = document.getElementById("said");
   place.textContent = words;
@@ -48,8 +60,11 @@ function say(words) {
   say.timer = setTimeout(() => (place.textContent = ""), 4000);
 }
 
-document.addEventListener("DOMContentLoaded", () => tellLocalTimes(document));
-document.addEventListener("htmx:afterSwap", (event) => tellLocalTimes(event.target));
+document.addEventListener("DOMContentLoaded", () => {
+  tellLocalTimes(document);
+  lookAgain();
+});
+document.addEventListener("htmx:load", (event) => tellLocalTimes(event.detail.elt));
 // Answers that refuse are pages or parts of pages too: show them.
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.xhr.status >= 400) {
