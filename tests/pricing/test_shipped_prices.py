@@ -150,6 +150,8 @@ def test_tiers_are_where_the_provider_has_them() -> None:
     for provider, model, thresholds in (
         ("openai", "gpt-5.6-sol", [272_000]),
         ("google", "gemini-2.5-pro", [200_000]),
+        ("aws", "openai.gpt-5.4", [272_000]),
+        ("aws", "openai.gpt-5.5", [272_000]),
         ("aws", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", []),
     ):
         row = BOOK.fitting(provider, model, STANDARD)[0]
