@@ -11,6 +11,7 @@ import openai
 import pytest
 
 from tests.e2e.gate import MODELS, TollGate, asking, new_name, sse
+from tests.e2e.program import KEYS
 
 PROVIDERS = pytest.mark.parametrize("provider", ["openai", "anthropic"])
 
@@ -219,10 +220,22 @@ def test_byok(gate: TollGate) -> None:
 
     assert refused(enabled=False) == (400, "byok_required", "byok.enabled")
     assert refused(provider="nobody")[:2] == (400, "unknown_provider")
-    assert refused(provider="groq")[:2] == (400, "no_credential_for_provider")
     assert refused(credential="cred_" + "0" * 32)[0] == 404
     assert refused(tags={"a b": "c"})[:2] == (400, "invalid_parameter_value")
     assert refused(tags={str(n): "c" for n in range(9)})[:2] == (400, "invalid_parameter_value")
+
+
+def test_a_provider_without_a_key(gate: TollGate) -> None:
+    with gate.program.client() as client:
+        path = f"/api/user/provider-keys/{gate.credentials['hyperbolic']}"
+        assert client.delete(path).status_code == 200
+    try:
+        answer = gate.post("plain", provider="hyperbolic")
+    finally:
+        gate.credentials["hyperbolic"] = gate.program.store_key("hyperbolic", KEYS["hyperbolic"])
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "no_credential_for_provider"
+    assert gate.post("plain", provider="hyperbolic").status_code == 200
 
 
 def test_headers_do_the_same_and_the_body_wins(gate: TollGate) -> None:
