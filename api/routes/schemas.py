@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    ValidationError,
+    WithJsonSchema,
+)
 
+from api.errors import validation_error
 from domain.credential import MODELS_MAX
 from domain.labels.port import LABEL_CHARS_MAX
 
@@ -33,6 +42,18 @@ class Body(BaseModel):
     """A request's body: no field that we do not know, no guessing of types."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+AnyBody = TypeVar("AnyBody", bound=Body)
+
+
+def body_of(kind: type[AnyBody], fields: Mapping[str, Any]) -> AnyBody:
+    """The body that a route would have been sent. Raises ApiError as the route does."""
+    try:
+        return kind.model_validate(dict(fields))
+    except ValidationError as error:
+        found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+        raise validation_error(found) from None
 
 
 class Answer(BaseModel):

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Final
 
-from pydantic import BaseModel, ValidationError
-
-from api.errors import validation_error
+from api.errors import ApiError
 from domain.errors import BadValue
 
-T = TypeVar("T", bound=BaseModel)
-
 _COULD_BE_A_KEY: Final = re.compile(r"[A-Za-z0-9]{20,}")
-
-
-def built(model: type[T], values: Mapping[str, Any]) -> T:
-    """The body that the JSON route would have been sent. Raises ApiError as that route does."""
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as error:
-        found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
-        raise validation_error(found) from None
 
 
 def repeated(fields: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
@@ -32,6 +19,12 @@ def repeated(fields: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str
         for name in names
         if name in fields and not _COULD_BE_A_KEY.search(fields[name])
     }
+
+
+def sentence(error: ApiError) -> str:
+    """The message as a sentence for people, who see fields and not a JSON object."""
+    text = error.message.replace("key.", "")
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def words_of(text: str) -> list[str] | None:

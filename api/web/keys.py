@@ -3,7 +3,7 @@
 # No `from __future__ import annotations` here: FastAPI has to see what `router` closes over.
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final
@@ -19,10 +19,11 @@ from api.routes.schemas import (
     ProviderKeyChange,
     ProviderKeyProbe,
     RoutingPreference,
+    body_of,
 )
 from api.web.examples import examples
-from api.web.forms import built, repeated, whole, words_of
-from api.web.key_cards import STATES, Overview, Panel, overview
+from api.web.forms import repeated, sentence, whole, words_of
+from api.web.key_cards import STATES, Card, Overview, Panel, overview
 from api.web.operations import Operations
 from api.web.pages import Pages, page_route
 from api.web.session import Session
@@ -108,7 +109,7 @@ class KeyPages:
             states=STATES,
             providers=self.operations.provider_keys.providers,
             **self.answers(shown),
-            **self.example(request, shown.cards),
+            **chosen_example(shown.cards),
         )
 
     def answers(self, shown: Overview) -> dict[str, Any]:
@@ -120,17 +121,6 @@ class KeyPages:
             "example_fee": text_of(rate / 100),
             "drains": [row.name for row in rows if row.on_disconnect == "drain"],
             "named_only": [row.name for row in rows if not row.auto_mapped],
-        }
-
-    def example(self, request: Request, cards: Any, chosen: str | None = None) -> dict[str, Any]:
-        """What the part with the example call needs."""
-        slugs = [card.provider.slug for card in cards]
-        slug = chosen if chosen is not None and chosen in slugs else slugs[0]
-        base_url = str(request.base_url).rstrip("/")
-        return {
-            "example_cards": cards,
-            "example_slug": slug,
-            "example_texts": examples(base_url, slug),
         }
 
     async def done(self, request: Request, session: Session, slug: str, what: str) -> Response:
@@ -170,10 +160,14 @@ class KeyPages:
         return Panel(slug=view.provider, credential_id=view.credential_id)
 
 
-def sentence(error: ApiError) -> str:
-    """The message as a sentence for people, who see fields and not a JSON object."""
-    text = error.message.replace("key.", "")
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+def chosen_example(cards: Sequence[Card], slug: str = "") -> dict[str, Any]:
+    """What the part with the example call needs; by default it is of the first card."""
+    known = slug in {card.provider.slug for card in cards}
+    return {
+        "example_cards": cards,
+        "example_slug": slug if known else cards[0].provider.slug,
+        "examples": examples,
+    }
 
 
 def router(pages: Pages, operations: Operations) -> APIRouter:
@@ -212,7 +206,7 @@ def _show(routes: APIRouter, keys: KeyPages) -> None:
             "keys/example_alone.html",
             session,
             title="Example call",
-            **keys.example(request, shown.cards, example),
+            **chosen_example(shown.cards, example),
         )
 
 
@@ -241,7 +235,7 @@ def _add(routes: APIRouter, keys: KeyPages) -> None:
         typed = repeated(fields, ("label", "models", *_plain_fields(provider)))
         panel = Panel(slug=slug, form=fields.get("form", ""), typed=typed)
         try:
-            body = built(
+            body = body_of(
                 NewProviderKey,
                 {
                     "provider": slug,
@@ -283,7 +277,7 @@ def _change(routes: APIRouter, keys: KeyPages) -> None:
         session, fields = await keys.pages.form(request, "owner")
         view = operations.visible(session.caller, credential_id)
         place = whole(fields.get("position", ""), param="position")
-        change = built(ProviderKeyChange, {"position": place})
+        change = body_of(ProviderKeyChange, {"position": place})
         await asyncio.to_thread(operations.change, view, change)
         if "hx-request" in request.headers:
             said = ("order", SAID["moved"], _tone("moved"))
@@ -306,7 +300,7 @@ def _change(routes: APIRouter, keys: KeyPages) -> None:
             typed=typed,
         )
         try:
-            wanted = built(ProviderKeyChange, _CHANGES[what](provider, fields))
+            wanted = body_of(ProviderKeyChange, _CHANGES[what](provider, fields))
             await asyncio.to_thread(operations.change, view, wanted)
             if "validate" in fields:
                 answer = await operations.probe(session.caller, ProviderKeyProbe(id=credential_id))
@@ -322,7 +316,7 @@ def _order(routes: APIRouter, keys: KeyPages) -> None:
         """Replace the account's preferences."""
         session, fields = await keys.pages.form(request, "owner")
         try:
-            preference = built(
+            preference = body_of(
                 RoutingPreference,
                 {
                     "providers": _preferred(fields),
