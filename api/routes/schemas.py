@@ -47,7 +47,7 @@ class Body(BaseModel):
 AnyBody = TypeVar("AnyBody", bound=Body)
 
 
-def body_of(kind: type[AnyBody], fields: Mapping[str, Any]) -> AnyBody:
+def built(kind: type[AnyBody], fields: Mapping[str, Any]) -> AnyBody:
     """The body that a route would have been sent. Raises ApiError as the route does."""
     try:
         return kind.model_validate(dict(fields))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fastapi import APIRouter
 from starlette.routing import Route
 
-from api.web import keys, sign_in
+from api.web import api_keys, keys, sign_in, start
 from api.web.assets import serve_asset
 from api.web.operations import Operations
 from api.web.pages import Pages
@@ -17,4 +17,6 @@ def routers(pages: Pages, operations: Operations) -> Iterable[APIRouter]:
     """The routes of every page, and of the files that they load."""
     yield APIRouter(routes=[Route("/static/{name:path}", serve_asset, methods=["GET"])])
     yield sign_in.router(pages)
+    yield api_keys.router(pages, operations)
     yield keys.router(pages, operations)
+    yield start.router(pages, operations)

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import api_error
-from api.routes.schemas import IssuedApiKey, NewApiKey, body_of
-from api.web.forms import repeated, sentence, whole, words_of
+from api.routes.schemas import IssuedApiKey, NewApiKey
+from api.web.forms import built, repeated, sentence, whole, words_of
 from api.web.operations import Operations
 from api.web.pages import Pages, page_route
 from api.web.session import Session
@@ -63,7 +63,7 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
         """A new key. Its secret is in this answer and nowhere else, so the browser stays here."""
         session, fields = await pages.form(request, "owner")
         try:
-            body = body_of(NewApiKey, _wanted(fields))
+            body = built(NewApiKey, _wanted(fields))
             issued = await asyncio.to_thread(keys.issue, session.caller, body)
         except DomainError as error:
             shown = api_error(error)

@@ -13,6 +13,8 @@ from domain.errors import BadValue
 
 T = TypeVar("T", bound=BaseModel)
 
+__all__ = ["built", "repeated", "sentence", "whole", "words_of"]
+
 _COULD_BE_A_KEY: Final = re.compile(r"[A-Za-z0-9]{20,}")
 
 

@@ -13,7 +13,7 @@ from api.providers.catalogue import Provider
 from api.routes.schemas import ProviderKey, Routing
 from api.web.operations import Operations
 from domain.account import AccountNotFound
-from domain.directory import AccountView, CredentialView
+from domain.directory import AccountView
 from domain.errors import DomainError
 from domain.money import Money
 from projections.queries.filters import Filters
@@ -113,6 +113,11 @@ class Card:
         """For the filter: the states of its keys."""
         return " ".join(dict.fromkeys(line.key.status for line in self.lines)) or "unconfigured"
 
+    @property
+    def usable(self) -> bool:
+        """Calls that name no key can be served by one of them."""
+        return any(line.key.status not in {"disabled", "rejected"} for line in self.lines)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
@@ -148,20 +153,22 @@ class Overview:
 
 def overview(operations: Operations, account_id: str) -> Overview:
     """Look everything up. Blocks: the counts come from the projections."""
-    keys = operations.provider_keys
-    account = keys.directory.account(account_id)
-    if account is None:
-        raise AccountNotFound("There is no such account.")
-    held = keys.directory.credentials(account_id)
     use = month_of_use(operations, account_id)
-    lines = _lines(operations, account, held, use or {})
+    account = _account(operations, account_id)
+    lines = _lines(operations, account, use or {})
     return Overview(
         account=account,
         routing=operations.routing.shown(account_id),
-        cards=_cards(keys.providers, lines),
+        cards=_cards(operations.provider_keys.providers, lines),
         lines=lines,
         counted=use is not None,
     )
+
+
+def cards_of(operations: Operations, account_id: str) -> list[Card]:
+    """The cards without what their keys were used for."""
+    lines = _lines(operations, _account(operations, account_id), {})
+    return _cards(operations.provider_keys.providers, lines)
 
 
 def month_of_use(operations: Operations, account_id: str) -> dict[str, MonthOfUse] | None:
@@ -208,13 +215,18 @@ def _summed(rows: Iterable[Mapping[str, object]]) -> MonthOfUse:
     )
 
 
+def _account(operations: Operations, account_id: str) -> AccountView:
+    account = operations.provider_keys.directory.account(account_id)
+    if account is None:
+        raise AccountNotFound("There is no such account.")
+    return account
+
+
 def _lines(
-    operations: Operations,
-    account: AccountView,
-    held: Sequence[CredentialView],
-    use: Mapping[str, MonthOfUse],
+    operations: Operations, account: AccountView, use: Mapping[str, MonthOfUse]
 ) -> list[KeyLine]:
     keys = operations.provider_keys
+    held = keys.directory.credentials(account.account_id)
     position = {each.credential_id: place for place, each in enumerate(held, start=1)}
     rank = {slug: place for place, slug in enumerate(account.routing.providers)}
     ordered = in_account_order(held, account)

@@ -19,11 +19,10 @@ from api.routes.schemas import (
     ProviderKeyChange,
     ProviderKeyProbe,
     RoutingPreference,
-    body_of,
 )
 from api.web.examples import examples
-from api.web.forms import repeated, sentence, whole, words_of
-from api.web.key_cards import STATES, Card, Overview, Panel, overview
+from api.web.forms import built, repeated, sentence, whole, words_of
+from api.web.key_cards import STATES, Card, Overview, Panel, cards_of, overview
 from api.web.operations import Operations
 from api.web.pages import Pages, page_route
 from api.web.session import Session
@@ -88,6 +87,7 @@ class KeyPages:
         slug: str | None = None,
         status: int = 200,
         order: Mapping[str, Any] | None = None,
+        example: str = "",
     ) -> Response:
         """The page; for htmx, only the card of `slug`, if it names one. Blocks.
 
@@ -109,7 +109,7 @@ class KeyPages:
             states=STATES,
             providers=self.operations.provider_keys.providers,
             **self.answers(shown),
-            **chosen_example(shown.cards),
+            **chosen_example(shown.cards, example),
         )
 
     def answers(self, shown: Overview) -> dict[str, Any]:
@@ -188,25 +188,26 @@ def _show(routes: APIRouter, keys: KeyPages) -> None:
         opened: Annotated[str | None, Query(alias="open", max_length=60)] = None,
         said: Annotated[str, Query(max_length=60)] = "",
         at: Annotated[str, Query(max_length=60)] = "",
+        example: Annotated[str, Query(max_length=60)] = "",
     ) -> Response:
         """All cards, the order, the example call, the questions."""
         session = keys.pages.visitor(request, "owner")
         words = (at, SAID[said], _tone(said)) if said in SAID else None
         panel = keys.panel(opened, session)
         slug = panel.slug if panel else at if at in keys.operations.provider_keys.providers else ""
-        return keys.page(request, session, panel=panel, said=words, slug=slug)
+        return keys.page(request, session, panel=panel, said=words, slug=slug, example=example)
 
     @routes.get("/keys/example")
     def example(request: Request, example: Annotated[str, Query(max_length=60)] = "") -> Response:
         """The example call for another provider."""
         session = keys.pages.visitor(request, "owner", "caller")
-        shown = overview(keys.operations, session.caller.account_id)
+        cards = cards_of(keys.operations, session.caller.account_id)
         return keys.pages.show(
             request,
             "keys/example_alone.html",
             session,
             title="Example call",
-            **chosen_example(shown.cards, example),
+            **chosen_example(cards, example),
         )
 
 
@@ -235,7 +236,7 @@ def _add(routes: APIRouter, keys: KeyPages) -> None:
         typed = repeated(fields, ("label", "models", *_plain_fields(provider)))
         panel = Panel(slug=slug, form=fields.get("form", ""), typed=typed)
         try:
-            body = body_of(
+            body = built(
                 NewProviderKey,
                 {
                     "provider": slug,
@@ -277,7 +278,7 @@ def _change(routes: APIRouter, keys: KeyPages) -> None:
         session, fields = await keys.pages.form(request, "owner")
         view = operations.visible(session.caller, credential_id)
         place = whole(fields.get("position", ""), param="position")
-        change = body_of(ProviderKeyChange, {"position": place})
+        change = built(ProviderKeyChange, {"position": place})
         await asyncio.to_thread(operations.change, view, change)
         if "hx-request" in request.headers:
             said = ("order", SAID["moved"], _tone("moved"))
@@ -300,7 +301,7 @@ def _change(routes: APIRouter, keys: KeyPages) -> None:
             typed=typed,
         )
         try:
-            wanted = body_of(ProviderKeyChange, _CHANGES[what](provider, fields))
+            wanted = built(ProviderKeyChange, _CHANGES[what](provider, fields))
             await asyncio.to_thread(operations.change, view, wanted)
             if "validate" in fields:
                 answer = await operations.probe(session.caller, ProviderKeyProbe(id=credential_id))
@@ -316,7 +317,7 @@ def _order(routes: APIRouter, keys: KeyPages) -> None:
         """Replace the account's preferences."""
         session, fields = await keys.pages.form(request, "owner")
         try:
-            preference = body_of(
+            preference = built(
                 RoutingPreference,
                 {
                     "providers": _preferred(fields),
