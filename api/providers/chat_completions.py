@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from api.providers.answer_forms import reader_of
 from api.providers.chat_mend import Mender
 from api.providers.chat_options import ChatOptions
 from api.providers.chat_report import Report, objects
@@ -65,11 +66,12 @@ class ChatCompletions:
         )
 
     def reader(self, call: ChatCall, headers: Headers) -> Reader:
-        """A reader of one answer; a JSON body is read as such even when a stream was asked for."""
-        is_json = headers.get("content-type", "").startswith("application/json")
-        if call.stream and not is_json:
-            return _StreamReader(call, self._options, headers)
-        return _BodyReader(call, self._options, headers)
+        """A reader of one answer, in whatever form it comes."""
+        return reader_of(
+            call,
+            whole=lambda asked: _BodyReader(asked, self._options, headers),
+            stream=lambda asked: _StreamReader(asked, self._options, headers),
+        )
 
     def failure(self, status: int, headers: Headers, body: bytes) -> ProviderFailure:
         """What an answer with an error status means."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
+from api.providers.answer_forms import reader_of
 from api.providers.converse_models import model_named, region_named
 from api.providers.converse_reply import BodyReader
 from api.providers.converse_request import request_body, stands_in_for_json
@@ -80,12 +81,13 @@ class Converse:
         return UpstreamRequest(url=url, headers=headers, body=body, context=context)
 
     def reader(self, call: ChatCall, headers: Headers) -> Reader:
-        """A reader of one answer; a JSON body is read as such even when a stream was asked for."""
-        unwrap_json = stands_in_for_json(call)
-        is_json = headers.get("content-type", "").startswith(_JSON)
-        if call.stream and not is_json:
-            return StreamReader(call, headers, unwrap_json=unwrap_json)
-        return BodyReader(call, headers, unwrap_json=unwrap_json)
+        """A reader of one answer, in whatever form it comes."""
+        unwrap = stands_in_for_json(call)
+        return reader_of(
+            call,
+            whole=lambda asked: BodyReader(asked, headers, unwrap_json=unwrap),
+            stream=lambda asked: StreamReader(asked, headers, unwrap_json=unwrap),
+        )
 
     def failure(self, status: int, headers: Headers, body: bytes) -> ProviderFailure:
         """What an answer with an error status means."""

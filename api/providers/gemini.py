@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import orjson
 
+from api.providers.answer_forms import Whole
 from api.providers.failures import classify
 from api.providers.gemini_answer import RULES
 from api.providers.gemini_reply import BodyReader, StreamReader
@@ -53,8 +54,14 @@ class Gemini:
         )
 
     def reader(self, call: ChatCall, headers: Headers) -> Reader:
-        """A reader of one answer; what form a stream has is seen from its first byte."""
-        return StreamReader(call, headers) if call.stream else BodyReader(call, headers)
+        """A reader of one answer; a stream may be events or an array, as its first byte says."""
+        if call.stream:
+            return StreamReader(call, headers)
+        return Whole(
+            call,
+            whole=lambda asked: BodyReader(asked, headers),
+            stream=lambda asked: StreamReader(asked, headers),
+        )
 
     def failure(self, status: int, headers: Headers, body: bytes) -> ProviderFailure:
         """What an answer with an error status means."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from api.providers.addressing import Addressing, bearer_at
+from api.providers.answer_forms import reader_of
 from api.providers.failures import classify
 from api.providers.port import (
     ChatCall,
@@ -49,11 +50,12 @@ class Responses:
         )
 
     def reader(self, call: ChatCall, headers: Headers) -> Reader:
-        """A reader of one answer; a JSON body is read as such even when a stream was asked for."""
-        is_json = headers.get("content-type", "").startswith("application/json")
-        if call.stream and not is_json:
-            return StreamReader(call, headers)
-        return BodyReader(call, headers)
+        """A reader of one answer, in whatever form it comes."""
+        return reader_of(
+            call,
+            whole=lambda asked: BodyReader(asked, headers),
+            stream=lambda asked: StreamReader(asked, headers),
+        )
 
     def failure(self, status: int, headers: Headers, body: bytes) -> ProviderFailure:
         """What an answer with an error status means."""
