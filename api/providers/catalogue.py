@@ -6,29 +6,30 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from api.providers import chat_rows, key_forms, keys
+from api.providers import key_forms, keys
 from api.providers.azure import list_models, responses_address
-from api.providers.chat_completions import NAME as CHAT
-from api.providers.chat_completions import ChatCompletions
-from api.providers.chat_usage import normalise_chat_usage, normaliser
-from api.providers.converse import NAME as CONVERSE
-from api.providers.converse import Converse
-from api.providers.converse_check import check_aws_key
-from api.providers.converse_usage import normalise_converse_usage
+from api.providers.chat_completions import rows as chat_rows
+from api.providers.chat_completions.dialect import NAME as CHAT
+from api.providers.chat_completions.dialect import ChatCompletions
+from api.providers.chat_completions.usage import normalise_chat_usage, normaliser
+from api.providers.converse.check import check_aws_key
+from api.providers.converse.dialect import NAME as CONVERSE
+from api.providers.converse.dialect import Converse
+from api.providers.converse.usage import normalise_converse_usage
 from api.providers.further_models import FurtherModels, named_in, none_further
-from api.providers.gemini import NAME as GEMINI
-from api.providers.gemini import Gemini
-from api.providers.gemini import check as check_gemini_key
-from api.providers.gemini_usage import normalise_gemini_usage
+from api.providers.gemini.dialect import NAME as GEMINI
+from api.providers.gemini.dialect import Gemini
+from api.providers.gemini.dialect import check as check_gemini_key
+from api.providers.gemini.usage import normalise_gemini_usage
 from api.providers.http import Timeouts
 from api.providers.keys import KeyFormat
-from api.providers.messages import NAME as MESSAGES
-from api.providers.messages import Messages, messages_auth
-from api.providers.messages_usage import normalise_messages_usage
+from api.providers.messages.dialect import NAME as MESSAGES
+from api.providers.messages.dialect import Messages, messages_auth
+from api.providers.messages.usage import normalise_messages_usage
 from api.providers.port import Dialect, ProviderKey
-from api.providers.responses import NAME as RESPONSES
-from api.providers.responses import Responses
-from api.providers.responses_usage import normalise_responses_usage
+from api.providers.responses.dialect import NAME as RESPONSES
+from api.providers.responses.dialect import Responses
+from api.providers.responses.usage import normalise_responses_usage
 from api.providers.usage import Normalised
 from api.providers.validation import Validation, get, get_elsewhere, impossible_model
 from domain.errors import BadValue

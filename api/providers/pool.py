@@ -72,7 +72,7 @@ class _Transport(AiohttpTransport):
     """Sends the path as it is written.
 
     A path given as text would be written anew (`%3A` as a colon), and a signature that covers it
-    would not hold (tests/api/providers/test_converse_signing.py).
+    would not hold (tests/api/chat/test_signed_calls.py).
     """
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

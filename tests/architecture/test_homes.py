@@ -10,7 +10,7 @@ from tests.architecture.source import LAYERS, ROOT, sources
 
 DRIVERS: Final[dict[str, tuple[str, ...]]] = {
     "aiohttp": ("api/providers/http.py", "api/providers/pool.py"),
-    "botocore": ("api/providers/converse_wire.py",),
+    "botocore": ("api/providers/converse/wire.py",),
     "chdb": ("projections/store/clickhouse.py",),
     "clickhouse_connect": ("projections/store/clickhouse.py",),
     "cryptography": ("domain/vault/envelope.py",),

@@ -29,7 +29,7 @@ from pydantic import TypeAdapter
 from api.providers.catalogue import PROVIDERS
 from api.providers.port import ChatCall, Chunk, Dialect, Headers, Outcome, Reader, UpstreamRequest
 from domain.usage import check_usage
-from tests.api.providers.bedrock import complaints
+from tests.api.providers.converse.calls import complaints
 from tests.instants import AT
 
 FOLDER = Path(__file__).parent.parent / "golden" / "dialects"

@@ -7,8 +7,8 @@ import json
 import httpx
 
 from tests.api.chat.calls import START, Calls, ScriptedBody
-from tests.api.providers.bedrock import ACCESS, SONNET
-from tests.api.providers.frames import frame
+from tests.api.providers.converse.calls import ACCESS, SONNET
+from tests.api.providers.converse.frames import frame
 
 USAGE = {"inputTokens": 11, "outputTokens": 7, "totalTokens": 18}
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from api.chat.settle import Facts, _used
-from api.providers.chat_completions import ChatCompletions
+from api.providers.chat_completions.dialect import ChatCompletions
 from api.providers.failures import classify, classify_inside
-from api.providers.messages import Messages
-from api.providers.messages_usage import normalise_messages_usage
+from api.providers.messages.dialect import Messages
+from api.providers.messages.usage import normalise_messages_usage
 from api.providers.port import ChatCall, Dialect, Outcome, UnsupportedParameter
 from domain.events.requests import UsageReported
 from domain.ids import new_id

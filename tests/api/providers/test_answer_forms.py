@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from api.providers.catalogue import PROVIDERS
 from api.providers.port import ChatCall, Outcome
-from tests.api.providers.chat_calls import call
-from tests.api.providers.frames import frame
+from tests.api.providers.chat_completions.calls import call
+from tests.api.providers.converse.frames import frame
 
 SLUGS = ("openai", "morpheus", "openai-responses", "anthropic", "aws", "google")
 TYPES = ("application/json", "Application/JSON; charset=utf-8", "text/event-stream", "text/plain")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from api.providers.catalogue import NORMALISERS, PROVIDERS
-from api.providers.chat_usage import normalise_chat_usage
+from api.providers.chat_completions.usage import normalise_chat_usage
 from api.providers.chunks import openai_usage
-from api.providers.messages_usage import merged_usage, normalise_messages_usage
+from api.providers.messages.usage import merged_usage, normalise_messages_usage
 from domain.usage import check_usage
 
 

@@ -1,0 +1,252 @@
+"""Converse's stream of frames as OpenAI's stream of chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from api.providers.chunks import ChunkWriter, created
+from api.providers.converse.reply import REQUEST_ID, finish_reason, is_ours, settle
+from api.providers.converse.wire import BadFrame, Frame, FrameDecoder
+from api.providers.failures import classify_inside, unreadable
+from api.providers.lenient import json_object, text_of
+from api.providers.messages.reply import redacted_thought, thought
+from api.providers.messages.request import JSON_TOOL
+from api.providers.port import ChatCall, Chunk, Headers, Outcome, ProviderFailure, RawObject
+from api.providers.usage import section, told_word
+
+_STATUS: Final = {
+    "internalServerException": 500,
+    "modelStreamErrorException": 424,
+    "modelTimeoutException": 408,
+    "serviceUnavailableException": 503,
+    "throttlingException": 429,
+    "validationException": 400,
+}
+"""What an exception inside a stream would have had as its status (Amazon's service model)."""
+
+
+class StreamReader:
+    """Reads frames and writes chunks."""
+
+    def __init__(self, call: ChatCall, headers: Headers, *, unwrap_json: bool) -> None:
+        self._unwrap_json = unwrap_json
+        self._frames = FrameDecoder()
+        self._outcome = Outcome(upstream_id=told_word(headers.get(REQUEST_ID)))
+        self._chunks = ChunkWriter(
+            identity=self._outcome.upstream_id or "", created=created(headers), model=call.model
+        )
+        self._blocks: dict[int, _Block] = {}
+        self._tools = 0
+        self._said: list[str] = []
+        self._started = False
+        self._stop: tuple[RawObject, bytes] = {}, b""
+        self._report: tuple[RawObject, bytes] = {}, b""
+        self._done = False
+        self._any_bytes = False
+
+    @property
+    def done(self) -> bool:
+        """The metadata, which come last, were seen."""
+        return self._done
+
+    def feed(self, data: bytes) -> Sequence[Chunk]:
+        """The chunks that these bytes complete."""
+        self._any_bytes = self._any_bytes or bool(data)
+        chunks: list[Chunk] = []
+        if self._done or self._outcome.failure is not None:
+            return chunks
+        try:
+            for frame in self._frames.feed(data):
+                self._take(frame, chunks)
+        except BadFrame:
+            self._fail(unreadable("The provider's stream holds bytes that are no frame."))
+        return chunks
+
+    def finish(self) -> Outcome:
+        """What was read so far."""
+        outcome = self._outcome
+        outcome.ended = self._done
+        if outcome.failure is None and not self._started and self._any_bytes:
+            outcome.failure = unreadable("The provider's answer is not an event stream.")
+        return outcome
+
+    def received_text(self) -> str:
+        """What the model said so far."""
+        return "".join(self._said)
+
+    def _take(self, frame: Frame, chunks: list[Chunk]) -> None:
+        if self._done or self._outcome.failure is not None:
+            return
+        kind = frame.headers.get(":message-type")
+        found = json_object(frame.payload)
+        if kind in ("exception", "error"):
+            self._fail(_failure(frame.headers, found or {}))
+        elif found is None:
+            self._fail(unreadable("The provider's stream holds an event that is not JSON."))
+        else:
+            handle = _HANDLERS.get(str(frame.headers.get(":event-type")))
+            if handle is not None:
+                # Also where messageStart is missing: whatever is known begins the answer.
+                self._start(found, frame.payload, chunks)
+                handle(self, found, frame.payload, chunks)
+
+    def _start(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
+        if not self._started:
+            self._started = True
+            chunks.append(self._chunks.delta({"role": "assistant", "content": ""}))
+
+    def _block_start(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
+        start = section(found, "start")
+        use = section(start, "toolUse")
+        block = self._block(found)
+        if not use or not is_ours(use):
+            # What the provider's own tools did is not the client's to see.
+            block.foreign = bool(start)
+            return
+        name = text_of(use, "name")
+        self._outcome.generated = True
+        block.is_call = True
+        block.is_json = self._unwrap_json and name == JSON_TOOL
+        if not block.is_json:
+            block.tool = self._tools
+            self._tools += 1
+            self._said.append(name)
+            called = {"name": name, "arguments": ""}
+            identity = text_of(use, "toolUseId")
+            self._emit_call(chunks, block, {"id": identity, "type": "function", "function": called})
+
+    def _block_delta(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
+        delta = section(found, "delta")
+        block = self._block(found)
+        if block.foreign:
+            return
+        self._speak(chunks, "content", text_of(delta, "text"))
+        self._think(chunks, block, section(delta, "reasoningContent"), _index(found))
+        if block.is_call:
+            self._arguments(chunks, block, text_of(section(delta, "toolUse"), "input"))
+
+    def _think(
+        self, chunks: list[Chunk], block: _Block, told: Mapping[str, Any], index: int
+    ) -> None:
+        text = text_of(told, "text")
+        block.thoughts.append(text)
+        block.signature += text_of(told, "signature")
+        self._speak(chunks, "reasoning_content", text)
+        if text_of(told, "redactedContent"):
+            self._outcome.generated = True
+            data = {"data": text_of(told, "redactedContent")}
+            self._emit(chunks, {"reasoning_details": [redacted_thought(data, index)]})
+
+    def _block_stop(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
+        index = _index(found)
+        block = self._blocks.pop(index, None)
+        if block is None:
+            return
+        if block.is_call and not block.any_arguments:
+            self._arguments(chunks, block, "{}")
+        if block.signature:
+            self._outcome.generated = True
+            detail = thought("".join(block.thoughts), block.signature, index)
+            self._emit(chunks, {"reasoning_details": [detail]})
+
+    def _message_stop(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
+        if self._outcome.finish_reason is not None:
+            return
+        self._stop = found, data
+        reason = finish_reason(found.get("stopReason"), unwrap_json=self._unwrap_json)
+        self._outcome.finish_reason = reason
+        chunks.append(self._chunks.finish({}, reason))
+        self._conclude(chunks)
+
+    def _metadata(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
+        self._report = found, data
+        self._conclude(chunks)
+
+    def _conclude(self, chunks: list[Chunk]) -> None:
+        """The metadata come after the reason to stop, but nothing depends on that."""
+        report, data = self._report
+        if not data:
+            return
+        outcome = self._outcome
+        stop, stop_data = self._stop
+        additional = section(stop, "additionalModelResponseFields")
+        settle(outcome, report, data, additional, stop_data)
+        self._done = outcome.finish_reason is not None
+        if self._done and outcome.complete_usage:
+            chunks.append(self._chunks.usage(outcome.usage))
+
+    def _block(self, found: Mapping[str, Any]) -> _Block:
+        """Blocks of text and of thoughts begin without being announced."""
+        return self._blocks.setdefault(_index(found), _Block())
+
+    def _speak(self, chunks: list[Chunk], name: str, text: str) -> None:
+        if text:
+            self._outcome.generated = True
+            self._said.append(text)
+            self._emit(chunks, {name: text})
+
+    def _arguments(self, chunks: list[Chunk], block: _Block, text: str) -> None:
+        if not text:
+            return
+        block.any_arguments = True
+        if block.is_json:
+            self._speak(chunks, "content", text)
+        else:
+            self._said.append(text)
+            self._emit_call(chunks, block, {"function": {"arguments": text}})
+
+    def _emit_call(self, chunks: list[Chunk], block: _Block, call: RawObject) -> None:
+        self._emit(chunks, {"tool_calls": [{"index": block.tool, **call}]})
+
+    def _emit(self, chunks: list[Chunk], delta: RawObject) -> None:
+        if self._outcome.finish_reason is None:
+            chunks.append(self._chunks.delta(delta))
+
+    def _fail(self, failure: ProviderFailure) -> None:
+        if self._outcome.failure is None:
+            self._outcome.failure = failure
+
+
+class _Block:
+    """A content block that is being streamed."""
+
+    __slots__ = ("any_arguments", "foreign", "is_call", "is_json", "signature", "thoughts", "tool")
+
+    def __init__(self) -> None:
+        self.tool = 0
+        self.is_call = False
+        self.is_json = False
+        self.foreign = False
+        self.any_arguments = False
+        self.thoughts: list[str] = []
+        self.signature = ""
+
+
+_HANDLERS: Final = {
+    "messageStart": StreamReader._start,
+    "contentBlockStart": StreamReader._block_start,
+    "contentBlockDelta": StreamReader._block_delta,
+    "contentBlockStop": StreamReader._block_stop,
+    "messageStop": StreamReader._message_stop,
+    "metadata": StreamReader._metadata,
+}
+"""Other events, which are yet to come, say nothing to us."""
+
+
+def _index(found: Mapping[str, Any]) -> int:
+    index = found.get("contentBlockIndex")
+    return index if type(index) is int else 0
+
+
+def _failure(headers: Mapping[str, object], found: RawObject) -> ProviderFailure:
+    """An exception that the service model names, or an error that only the frame knows."""
+    kind = str(headers.get(":exception-type") or headers.get(":error-code") or "")
+    message = (
+        text_of(found, "message")
+        or text_of(found, "Message")
+        or text_of(found, "originalMessage")
+        or str(headers.get(":error-message") or "")
+    )
+    status = _STATUS.get(kind[:1].lower() + kind[1:], 500)
+    return classify_inside({"type": kind, "message": message, "status_code": status})
