@@ -179,9 +179,32 @@ class Site:
                 clock=stores.clock,
             ),
             invoices=InvoiceRoutes(
-                access=access, invoices=lambda: stores.invoices(stores.projections.projector())
+                access=access,
+                invoices=lambda: stores.invoices(stores.projections.projector()),
+                clock=stores.clock,
+                grace_s=stores.settings.close_grace_s,
             ),
             trail=Trail(stores.log, stores.directory, stores.books),
+            desk=self._desk(),
+        )
+
+    def _desk(self) -> Desk:
+        stores = self.stores
+        return Desk(
+            standing=self.standing,
+            workers=self.workers,
+            drift=DriftCheck(self._drift, stores.clock),
+            published=PublishedBooks(stores.log),
+            add_prices=lambda given: stores.prices.add(lambda book: stores.additions(given, book)),
+            unrated_days=stores.settings.unrated_days,
+            reference=REFERENCE,
+        )
+
+    def _drift(self) -> tuple[int, Sequence[str]]:
+        stores, projector = self.stores, self.stores.projections.projector()
+        until = projector.catch_up()
+        return until, drift(
+            log=stores.log, store=projector.store, books=stores.books, until=until
         )
 
     async def _remember_key(

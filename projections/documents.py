@@ -1,10 +1,11 @@
-"""Invoices as JSON and CSV. The same event gives the same bytes, whenever and wherever."""
+"""Invoices as JSON, CSV and PDF. The same event gives the same bytes, whenever and wherever."""
 
 from __future__ import annotations
 
 import csv
 import io
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, Literal
 
 import orjson
 
@@ -13,6 +14,9 @@ from domain.events.base import JsonObject
 from domain.invoice import Period, Status
 from domain.invoice_series import InvoiceIssued
 from pricing.invoice import COUNTS, Bill
+from projections.invoice_pdf import invoice_pdf
+
+Form = Literal["json", "csv", "pdf"]
 
 _LINE_FIELDS: Final = (
     *("kind", "service_period", "adjusts", "provider", "model"),
@@ -95,6 +99,14 @@ def csv_text(document: JsonObject) -> str:
         blank = [""] * (len(_LINE_FIELDS) - 1)
         writer.writerow([name, *head, *blank, document[name]])
     return out.getvalue()
+
+
+FORMS: Final[Mapping[Form, tuple[str, Callable[[JsonObject], bytes]]]] = {
+    "json": ("application/json", json_bytes),
+    "csv": ("text/csv; charset=utf-8", lambda document: csv_text(document).encode()),
+    "pdf": ("application/pdf", invoice_pdf),
+}
+"""Each form of an issued invoice: its media type, and what makes it."""
 
 
 def _cell(value: object) -> object:

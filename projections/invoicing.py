@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from domain.account import Account, AccountNotFound
 from domain.errors import BadValue, DomainError
@@ -15,6 +16,7 @@ from domain.invoice_register import InvoiceRegister, IssuedInvoice
 from domain.money import RATE_PLACES, Money, decimal_of
 from domain.repository import Repository
 from pricing.invoice import Bill, bill
+from projections.closing import Wait, waits
 from projections.documents import draft_document, issued_document
 from projections.projector import Projector
 from projections.queries.invoice_lines import (
@@ -99,6 +101,39 @@ class Invoices:
             self._draft(period, each.account_id, sandbox=each.sandbox, cutoff=cutoff)
             for each in found
         ]
+
+    def running(self, month: Period, *, account_id: str | None = None) -> Sequence[JsonObject]:
+        """Drafts of what is still open of a month: from where each account was last closed."""
+        self._projector.catch_up()
+        self._register.catch_up()
+        cutoff = self._projector.as_of
+        found = billables(self._projector.store, month, cutoff=cutoff, account_id=account_id)
+        drafts: list[JsonObject] = []
+        for each in dict.fromkeys(billable.account_id for billable in found):
+            rest = self.rest(month, each)
+            if rest is not None:
+                drafts += self.drafts(rest, account_id=each)
+        return drafts
+
+    def rest(self, month: Period, account_id: str) -> Period | None:
+        """The part of a month that was not closed for an account yet; None when all of it was."""
+        closed = self._register.closed_until(account_id)
+        if closed is None or closed <= month.start:
+            return month
+        return Period(closed, month.end) if closed < month.end else None
+
+    def waits(
+        self, period: Period, *, now: datetime, grace_s: float, account_id: str | None = None
+    ) -> Sequence[Wait]:
+        """What a close of the period, now, would wait for."""
+        return waits(
+            period,
+            log=self._log,
+            projector=self._projector,
+            now=now,
+            grace_s=grace_s,
+            account_id=account_id,
+        )
 
     def _draft(
         self, period: Period, account_id: str, *, sandbox: bool, cutoff: dict[str, int]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Lock
 from typing import Final, cast
 from uuid import UUID
@@ -25,9 +25,9 @@ from domain.invoice import Period, invoice_stream
 from domain.invoice_register import InvoiceRegister, IssuedInvoice
 from domain.invoice_series import ENTITY, InvoiceIssued, series_of
 from domain.repository import Repository
+from projections.closing import Obstacles, too_early
 from projections.invoicing import CannotClose, Computed, compute, load_account
 from projections.projector import Projector
-from projections.queries.health import conflicts, dead_letters, doubled_accounts
 from projections.queries.invoice_lines import Billable, InvoiceQuestion, billables
 
 TRIES: Final = 10
@@ -90,11 +90,9 @@ class Closer:
         Raises CannotClose when nobody's period can be closed yet, PeriodOverlaps when a part of
         the named account's period was closed before.
         """
-        if self._clock.now() < period.end + timedelta(seconds=grace_s):
-            raise CannotClose(
-                f"the period ends at {instant_text(period.end)}; it can be closed"
-                + (f" {grace_s:g} seconds later" if grace_s else " from then on")
-            )
+        early = too_early(period, now=self._clock.now(), grace_s=grace_s)
+        if early is not None:
+            raise CannotClose(early)
         with self._lock:
             return self._close(period, account_id)
 
@@ -103,15 +101,15 @@ class Closer:
             load_account(self._accounts, account_id)
         seal = self._freeze(period)
         issued = self._issued(period, account_id)
-        open_requests = self._open_requests(period)
-        doubled = doubled_accounts(self._projector.store)
+        obstacles = Obstacles.of(period, log=self._log, store=self._projector.store)
         refused: dict[str, str] = {}
         for each in billables(
             self._projector.store, period, cutoff=self._cutoff(seal), account_id=account_id
         ):
             try:
                 if (each.account_id, each.sandbox) not in issued:
-                    self._check(each.account_id, open_requests, doubled)
+                    for obstacle in obstacles.before(each.account_id):
+                        raise CannotClose(obstacle)
                     invoice = self._issue(period, each, seal)
                     issued[each.account_id, each.sandbox] = invoice
             except DomainError as error:
@@ -139,30 +137,6 @@ class Closer:
         if self._projector.position < seal.seq:
             raise CannotClose("the projections have not reached the seal")
         return seal
-
-    def _open_requests(self, period: Period) -> dict[str, int]:
-        """Accounts with requests that left before the period's end and have not ended."""
-        found: dict[str, int] = {}
-        for request in self._log.open_requests():
-            for routed in self._log.stream(request)[:1]:
-                if parse_instant(routed.recorded_at) < period.end and routed.account_id:
-                    found[routed.account_id] = found.get(routed.account_id, 0) + 1
-        return found
-
-    def _check(
-        self, account_id: str, open_requests: dict[str, int], doubled: frozenset[str]
-    ) -> None:
-        """Raises CannotClose, saying what is missing."""
-        store = self._projector.store
-        reasons = {
-            "requests that have not ended": open_requests.get(account_id, 0),
-            "events that could not be read": dead_letters(store, account_id=account_id),
-            "events with two payloads": conflicts(store, account_id=account_id)
-            + len(doubled & {account_id, ""}),
-        }
-        for reason, count in reasons.items():
-            if count:
-                raise CannotClose(f"{account_id} has {count} {reason}")
 
     def _issue(self, period: Period, whose: Billable, seal: _Seal) -> IssuedInvoice:
         """One invoice. Overtaken by another closer, everything is decided anew."""

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Response
 
 from api.auth import REPORT_READERS, Access, Caller
 from api.routes.report_schemas import Invoice, InvoiceList
 from api.routes.schemas import ERRORS
+from domain.clock import Clock
 from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.invoice import Period, parse_period
-from projections.documents import csv_text, json_bytes
+from projections.documents import FORMS, Form
 from projections.invoicing import Invoices
 
 LIMIT_DEFAULT: Final = 100
@@ -27,6 +28,23 @@ class InvoiceRoutes:
     access: Access
     invoices: Callable[[], Invoices]
     """Raises ProjectionUnavailable while the projections are not open."""
+    clock: Clock
+    grace_s: float
+    """How long a period must be over before it may be closed."""
+
+    def shown(self, caller: Caller, invoice_id: str) -> JsonObject:
+        """One issued invoice. Raises InvoiceNotFound, also when the caller may not know of it."""
+        own = None if caller.sees_all_accounts else caller.account_id
+        return self.invoices().show(invoice_id, account_id=own)
+
+    def file(self, caller: Caller, invoice_id: str, form: Form) -> Response:
+        """The same in one of its forms, the same bytes every time; with a name to save it under."""
+        document = self.shown(caller, invoice_id)
+        media_type, made = FORMS[form]
+        name = f'attachment; filename="{document["number"]}.{form}"'
+        return Response(
+            made(document), media_type=media_type, headers={"content-disposition": name}
+        )
 
 
 def router(routes_of: InvoiceRoutes) -> APIRouter:
@@ -60,17 +78,16 @@ def router(routes_of: InvoiceRoutes) -> APIRouter:
         whose = routes_of.access.reach(caller, account)
         return {"invoices": list(routes_of.invoices().drafts(asked, account_id=whose))}
 
-    @routes.get("/{invoice_id}", responses={200: {"model": Invoice, "content": {"text/csv": {}}}})
+    @routes.get(
+        "/{invoice_id}",
+        responses={200: {"model": Invoice, "content": {"text/csv": {}, "application/pdf": {}}}},
+    )
     def invoice(
         invoice_id: str,
         caller: Annotated[Caller, reader],
-        form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+        form: Annotated[Form, Query(alias="format")] = "json",
     ) -> Response:
         """One invoice, the same bytes every time."""
-        own = None if caller.sees_all_accounts else caller.account_id
-        document = routes_of.invoices().show(invoice_id, account_id=own)
-        if form == "csv":
-            return Response(csv_text(document), media_type="text/csv; charset=utf-8")
-        return Response(json_bytes(document), media_type="application/json")
+        return routes_of.file(caller, invoice_id, form)
 
     return routes

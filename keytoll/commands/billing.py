@@ -22,7 +22,7 @@ from keytoll.commands.port import (
     write_out,
 )
 from keytoll.wiring import Stores
-from projections.documents import csv_text, json_bytes
+from projections.documents import FORMS
 from projections.invoicing import CannotClose
 from projections.queries.filters import Filters
 from projections.queries.usage import UsageQuestion, groups_of, usage_csv, usage_report
@@ -142,8 +142,8 @@ def _invoice_arguments(parser: argparse.ArgumentParser) -> None:
     shown.add_argument("id", metavar="INVOICE", help="its id (inv_…) or its number")
     exported = actions.add_parser("export", help="one invoice as a file, the same bytes every time")
     exported.add_argument("id", metavar="INVOICE", help="its id (inv_…) or its number")
-    exported.add_argument("--format", choices=("json", "csv"), default="json")
-    exported.add_argument("--out", metavar="FILE", help="default: standard output")
+    exported.add_argument("--format", choices=tuple(FORMS), default="json")
+    exported.add_argument("--out", metavar="FILE", help="default: standard output; a PDF needs one")
     answer_in_json(*actions.choices.values())
 
 
@@ -160,7 +160,10 @@ def invoice(stores: Stores, args: argparse.Namespace, console: Console) -> int:
         return 0
     document = reader.show(args.id)
     if args.action == "export":
-        text = csv_text(document).encode() if args.format == "csv" else json_bytes(document)
+        if args.format == "pdf" and not args.out:
+            raise BadValue("a PDF is no text: name a file with --out", param="--out")
+        _, made = FORMS[args.format]
+        text = made(document)
         if args.out:
             write_out(destination(stores.settings, console, args.out), [text])
         else:

@@ -111,7 +111,10 @@ class Reports:
         def read() -> Invoices:
             return Invoices(log=self.world.log, register=self.register, projector=self.ready())
 
-        app.include_router(invoices.router(invoices.InvoiceRoutes(access=access, invoices=read)))
+        made = invoices.InvoiceRoutes(
+            access=access, invoices=read, clock=self.world.clock, grace_s=3600
+        )
+        app.include_router(invoices.router(made))
         install_error_handlers(app)
         return app
 
@@ -322,7 +325,7 @@ async def test_an_invoice_of_somebody_else_is_not_there(reports: Reports) -> Non
     assert (await reports.refusal("other", path))[:2] == (404, "not_found")
     assert (await reports.get("finance", path)).status_code == 200
     assert (await reports.refusal("owner", "/api/v1/invoices/inv_x"))[:2] == (404, "not_found")
-    assert await reports.refusal("owner", f"{path}?format=pdf") == (
+    assert await reports.refusal("owner", f"{path}?format=xml") == (
         400,
         "invalid_parameter_value",
         "format",
