@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Final
 
-from pydantic import BaseModel, ValidationError
-
-from api.errors import ApiError, validation_error
+from api.errors import ApiError
+from api.routes.schemas import built
 from domain.errors import BadValue
-
-T = TypeVar("T", bound=BaseModel)
 
 __all__ = ["built", "repeated", "sentence", "whole", "words_of"]
 
 _COULD_BE_A_KEY: Final = re.compile(r"[A-Za-z0-9]{20,}")
-
-
-def built(model: type[T], values: Mapping[str, Any]) -> T:
-    """The body that the JSON route would have been sent. Raises ApiError as that route does."""
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as error:
-        found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
-        raise validation_error(found) from None
 
 
 def repeated(fields: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
