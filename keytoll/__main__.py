@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 from domain.clock import SystemClock
@@ -20,6 +21,9 @@ from keytoll.wiring import EVENTS_FILE, open_stores
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 a check failed, 2 bad input or unusable state."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # models have names in any script; locales have not
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     console = Console(sys.stdout, sys.stderr, Path.cwd())
     try:
         args = parser().parse_args(words)

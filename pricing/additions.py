@@ -10,17 +10,12 @@ from domain.clock import instant_text, parse_instant
 from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.events.codec import canonical
-from pricing.book import KINDS, PriceBook, price_provider
+from pricing.book import FIELDS, KINDS, PriceBook, price_provider
 from pricing.names import Names
 from pricing.row import Row, row_of
 
 ADDED_MAX: Final = 1_000
 """Entries that may be added at once: they are one event."""
-_FIELDS: Final = {
-    "name": ("provider", "model", "canonical"),
-    "seen": ("row", "at"),
-    "deprecated": ("row", "at"),
-}
 
 
 def additions(
@@ -120,7 +115,7 @@ def _says(row: Row) -> tuple[object, ...]:
 
 def _plain(book: PriceBook, added: Sequence[JsonObject], kind: str, data: JsonObject) -> JsonObject:
     """A name, sighting or deprecation. Raises BadValue for a field too many, or one that lacks."""
-    names = _FIELDS[kind]
+    names = FIELDS[kind]
     if set(data) != set(names) or not all(isinstance(data[name], str) for name in names):
         raise BadValue(f"{kind} has the fields {', '.join(names)}, all text", param=kind)
     if kind == "name":

@@ -17,9 +17,15 @@ import orjson
 from domain.clock import instant_text, parse_instant
 from domain.errors import BadValue, DomainError
 from domain.events.base import JsonObject
-from pricing.row import STANDARD, Conditions, Row, row_of, text_field
+from pricing.row import STANDARD, Conditions, Row, row_of, text_field, told_text
 
 KINDS: Final = ("row", "name", "seen", "deprecated")
+FIELDS: Final = {
+    "name": ("provider", "model", "canonical"),
+    "seen": ("row", "at"),
+    "deprecated": ("row", "at"),
+}
+"""The fields of every entry that is no row: all of them, and all are text."""
 _PRICED_AS: Final = {"openai-responses": "openai", "azure-responses": "azure"}
 """Other dialects of a provider that is priced once."""
 
@@ -111,30 +117,32 @@ class Entries:
         kind = next((kind for kind in KINDS if isinstance(entry.get(kind), dict)), None)
         if kind is None or entry.get("n", n) != n:
             raise BadValue(f"entry {n} of the price book is not entry {n}", param="price_book")
-        data = entry[kind]
         if kind == "row":
-            self._add_row(n, data)
-        elif kind == "name":
-            model = (data["provider"], data["model"])
-            self.names.setdefault(model, []).append((n, data["canonical"]))
+            self._add_row(n, entry[kind])
+            return
+        *about, said = (text_field(entry[kind], name) for name in FIELDS[kind])
+        if kind == "name":
+            provider, model = about
+            self.names.setdefault((provider, model), []).append((n, said))
         elif kind == "seen":
-            self.seen.setdefault(data["row"], []).append((n, data["at"]))
-            self._date(n, data["at"])
+            self.seen.setdefault(about[0], []).append((n, said))
+            self._date(n, said)
         else:
             # An announced end lies ahead; it must not make every other price look old.
-            self.deprecated.setdefault(data["row"], []).append((n, data["at"]))
+            self.deprecated.setdefault(about[0], []).append((n, said))
 
     def _add_row(self, n: int, data: JsonObject) -> None:
         model = text_field(data, "provider"), text_field(data, "model")
         self.rows.setdefault(model, []).append((n, data))
-        canonical = self._named(data).get("canonical") or data["model"]
+        canonical = told_text(self._named(data), "canonical") or model[1]
         self.by_canonical.setdefault(canonical, []).append((n, model))
-        if data.get("recorded_at"):
-            self._date(n, data["recorded_at"])
+        recorded_at = told_text(data, "recorded_at")
+        if recorded_at:
+            self._date(n, recorded_at)
 
     def _date(self, n: int, at: str) -> None:
         # Instants of shipped entries are written in full and in UTC, and so sort as text.
-        if len(at) != _FULL_INSTANT:
+        if len(at) != _FULL_INSTANT or not at.endswith("Z"):
             at = instant_text(parse_instant(at, param="price_book"))
         if not self._newest or at > self._newest[-1][1]:
             self._newest.append((n, at))

@@ -15,7 +15,7 @@ from domain.clock import parse_instant
 from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.money import PROVIDER_COST_PLACES, decimal_of, text_of
-from pricing.book import KINDS, PriceBook, book_of
+from pricing.book import PriceBook, book_of
 from pricing.cost import Component
 from pricing.fee import fee, markup_rate
 from pricing.names import Names
@@ -70,7 +70,7 @@ def rate_record(
     if not isinstance(record, dict):
         raise BadValue("a record is a JSON object")
     if record.get("price_book") is not None:
-        book = _book(orjson.dumps(record["price_book"]), names)
+        book = _own_book(record["price_book"], names)
     told = _told(record, normalise)
     context = {**told.context, **_context(record)}
     call = Call(
@@ -96,19 +96,23 @@ def rate_record(
     return result
 
 
+def _own_book(rows: object, names: Names) -> PriceBook:
+    try:
+        return _book(orjson.dumps(rows), names)
+    except orjson.JSONEncodeError:  # it writes less depth than it reads
+        raise BadValue("price_book is nested too deeply", param="price_book") from None
+
+
 @lru_cache(maxsize=OWN_BOOKS_MAX)
 def _book(text: bytes, names: Names) -> PriceBook:
     """A book of the record's own rows, whose models are named by rule. Every row is checked."""
     rows = orjson.loads(text)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise BadValue("price_book must be a list of rows", param="price_book")
-    try:
-        book = book_of(rows, key=names.key)
-    except (KeyError, TypeError) as error:
-        raise BadValue(f"price_book has an entry without {error}", param="price_book") from None
-    for row in rows:
-        if not any(isinstance(row.get(kind), dict) for kind in KINDS):
-            book.rows_of(row["provider"], row["model"])
+    book = book_of(rows, key=names.key)
+    for provider in book.providers():
+        for model in book.models(provider):
+            book.rows_of(provider, model)
     return book
 
 

@@ -49,8 +49,9 @@ _FIELDS: Final = frozenset(
     | {"prices", "tiers", "time_overrides", "multiplier", "effective_from", "effective_to"}
     | set(CONDITIONS)
 )
-_WINDOW: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-(?:([01]\d|2[0-3]):([0-5]\d)|(24):(00))")
-_DAY_MINUTES: Final = 24 * 60
+_WINDOW: Final = re.compile(
+    r"([01]\d|2[0-3]):([0-5]\d)-(?:([01]\d|2[0-3]):([0-5]\d)|(24):(00))", re.ASCII
+)
 
 Prices = Mapping[str, Decimal]
 
@@ -178,7 +179,7 @@ class Row:
         return prices, None
 
 
-def row_of(n: int, data: JsonObject, *, canonical: str | None = None) -> Row:
+def row_of(n: int, data: JsonObject) -> Row:
     """Read a row. Raises BadValue for an unknown field or a price that is no price."""
     unknown = sorted(set(data) - _FIELDS)
     if unknown:
@@ -191,10 +192,10 @@ def row_of(n: int, data: JsonObject, *, canonical: str | None = None) -> Row:
     recorded_at = _instant(data, "recorded_at")
     return Row(
         n=n,
-        id=_told_text(data, "id") or f"row-{n}",
+        id=told_text(data, "id") or f"row-{n}",
         provider=provider,
         model=model,
-        canonical=_told_text(data, "canonical") or canonical or model,
+        canonical=told_text(data, "canonical") or model,
         recorded_at=recorded_at,
         prices=prices,
         tiers=tiers,
@@ -218,14 +219,15 @@ def _place(value: object) -> str | None:
 
 
 def text_field(data: JsonObject, name: str) -> str:
-    """A text that a row cannot do without. Raises BadValue."""
+    """A text that an entry cannot do without. Raises BadValue."""
     value = data.get(name)
     if not isinstance(value, str) or not value:
-        raise BadValue(f"a price row needs {name}", param=name)
+        raise BadValue(f"an entry of a price book needs {name}, as text", param=name)
     return value
 
 
-def _told_text(data: JsonObject, name: str) -> str | None:
+def told_text(data: JsonObject, name: str) -> str | None:
+    """A text that a row may state. Raises BadValue."""
     value = data.get(name)
     if value is not None and not isinstance(value, str):
         raise BadValue(f"{name} of a price row must be text", param=name)
@@ -236,7 +238,7 @@ def _conditions(data: JsonObject) -> Conditions:
     """What a row demands. A condition that cannot be read must not make it the standard row."""
     for name in CONDITIONS:
         if name != "batch":
-            _told_text(data, name)
+            told_text(data, name)
     if data.get("batch") not in (None, False, True):
         raise BadValue("batch of a price row must be true or false", param="batch")
     return Conditions.of(data)

@@ -22,8 +22,10 @@ FREE = {"id": "f", "provider": "p", "model": "m:free", "prices": {}}
 CHEAP = {"id": "c", "provider": "q", "model": "m", "prices": {"input": "1", "output": "1"}}
 
 
-def run(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "KEYTOLL_DATA": str(folder / "data")}
+def run(
+    folder: Path, text: str, *options: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "KEYTOLL_DATA": str(folder / "data"), **environment}
     return subprocess.run(
         [*COMMAND, *options],
         input=text,
@@ -67,6 +69,20 @@ def test_bad_records_are_named_by_their_lines_and_the_others_answered(tmp_path: 
         f"line {number}" for number in (1, 3, 4, 5, 6, 7)
     ]
     assert "service_teir" in complaints[4]
+
+
+def test_a_record_too_deep_to_be_a_price_list_costs_nobody_else_an_answer(tmp_path: Path) -> None:
+    deep = json.dumps({**RECORD, "price_book": ["deep"]}).replace('"deep"', "[" * 300 + "]" * 300)
+    done = run(tmp_path, f"{deep}\n{json.dumps(RECORD)}\n")
+    assert (done.returncode, len(answers(done))) == (2, 1)
+    assert done.stderr == "keytoll: line 1: price_book is nested too deeply\n"
+
+
+def test_the_locale_bears_any_name(tmp_path: Path) -> None:
+    record = json.dumps({**RECORD, "model": "mod\u00e8le"})
+    done = run(tmp_path, record, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert answers(done)[0]["model"] == "mod\u00e8le"
 
 
 def test_the_reference_is_an_option(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from domain.clock import parse_instant
 from domain.errors import BadValue, UnsafeSetup
 from pricing.book import Books, Entries, PriceBook, UnknownBook, book_of
 from pricing.load import shipped_lines
@@ -171,6 +172,13 @@ def test_a_line_that_is_not_the_next_entry_is_refused(line: bytes) -> None:
         Entries([line])
 
 
+def test_instants_with_an_offset_are_in_their_place_too() -> None:
+    """Of the same length as one in UTC, an hour earlier than its text says."""
+    early = {"seen": {"row": "r", "at": "2026-11-20T12:30:00.0+01:00"}}
+    late = {"seen": {"row": "r", "at": "2026-11-20T12:00:00.000000Z"}}
+    assert book_of([early, late]).newest == parse_instant("2026-11-20T12:00:00Z")
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -190,6 +198,7 @@ def test_a_line_that_is_not_the_next_entry_is_refused(line: bytes) -> None:
         {"time_overrides": [{"utc_windows": ["1:00-4:00"]}]},
         {"time_overrides": [{"utc_windows": ["01:00-01:00"]}]},
         {"time_overrides": [{"utc_windows": ["01:00-24:01"]}]},
+        {"time_overrides": [{"utc_windows": ["0\u0661:00-04:00"]}]},
         {"time_overrides": [{"utc_days": [0]}]},
         {"effective_from": "yesterday"},
         {"effective_from": 5},

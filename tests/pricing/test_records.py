@@ -21,6 +21,11 @@ RECORD = {
 }
 
 
+DEEP: list[Any] = []
+for _ in range(300):
+    DEEP = [DEEP]
+
+
 @dataclass
 class Told:
     usage: dict[str, int]
@@ -241,8 +246,15 @@ def test_an_unknown_count_may_be_null() -> None:
         ({"price_book": [row(region=5)]}, "region"),
         ({"price_book": [row(batch="yes")]}, "batch"),
         ({"price_book": [row(id=5)]}, "id"),
-        ({"price_book": [row(canonical=["x"])]}, "price_book"),
-        ({"price_book": [{"row": 1, "seen": {"row": "x"}}]}, "price_book"),
+        ({"price_book": [row(canonical=["x"])]}, "canonical"),
+        ({"price_book": [row(recorded_at=5)]}, "recorded_at"),
+        ({"price_book": [{"row": row(region=5)}]}, "region"),
+        ({"price_book": [{"name": {"provider": "p", "model": "m"}}]}, "canonical"),
+        ({"price_book": [{"name": {"provider": [], "model": "m", "canonical": "m"}}]}, "provider"),
+        ({"price_book": [{"seen": {"row": "x", "at": 5}}]}, "at"),
+        ({"price_book": [{"deprecated": {"row": "x", "at": 5}}]}, "at"),
+        ({"price_book": [row(note=DEEP)]}, "price_book"),
+        ({"price_book": [{"row": 1, "seen": {"row": "x"}}]}, "at"),
         ({"provider_cost": "0.5"}, "provider_cost"),
         ({"provider_cost": {"amount": "0.5", "meaning": "cost"}}, "provider_cost.meaning"),
         ({"provider_cost": {"amount": 1, "meaning": "total"}}, "provider_cost.amount"),
