@@ -72,7 +72,7 @@ class KeyForm:
     def example(self) -> str:
         """The JSON of this form, to be filled in; without the fields that may be left out."""
         shown = {field.name: field.example for field in self.fields if field.required}
-        return json.dumps(shown, indent=2)
+        return json.dumps(shown, indent=2, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

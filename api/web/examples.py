@@ -56,9 +56,8 @@ def examples(base_url: str, slug: str) -> tuple[Example, ...]:
 
 
 def _curl(base_url: str, slug: str, model: str) -> str:
-    body = json.dumps(
-        {"model": model, "messages": [{"role": "user", "content": QUESTION}]}, indent=2
-    )
+    message = json.dumps({"role": "user", "content": QUESTION})
+    body = f'{{"model": {json.dumps(model)},\n       "messages": [{message}]}}'
     return (
         f"curl {shlex.quote(base_url + CHAT)} \\\n"
         '  -H "Authorization: Bearer $KEYTOLL_API_KEY" \\\n'

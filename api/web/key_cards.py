@@ -105,7 +105,7 @@ class Card:
 
     @property
     def monogram(self) -> str:
-        """Two or three letters in place of a trademark."""
+        """Two letters in place of a trademark."""
         return monogram(self.provider.name)
 
     @property
@@ -195,11 +195,11 @@ def month_of_use(operations: Operations, account_id: str) -> dict[str, MonthOfUs
 
 
 def monogram(name: str) -> str:
-    """The capitals of a name of one word; else those of its first word, and the last's initial."""
+    """Two capitals of a name of one word; of a longer one, the first and the last word's."""
     first, *rest = name.split()
-    capitals = "".join(re.findall("[A-Z]", first))[:2]
     if rest:
-        return capitals + rest[-1][0]
+        return first[0] + rest[-1][0]
+    capitals = "".join(re.findall("[A-Z]", first))[:2]
     return capitals if len(capitals) > 1 else first[:2]
 
 
