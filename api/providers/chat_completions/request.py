@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from api.providers.asked import NEUTRAL
 from api.providers.chat_completions.messages import messages_for, tools_for
 from api.providers.chat_completions.options import ChatOptions
 from api.providers.port import ChatCall, RawObject, UnsupportedParameter
@@ -15,20 +16,12 @@ from api.providers.port import ChatCall, RawObject, UnsupportedParameter
 _LIMITS: Final = ("max_completion_tokens", "max_tokens")
 """The first that is given counts, as at OpenAI."""
 
-NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
-    "n": (1,),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "logit_bias": ({},),
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "modalities": (["text"],),
-    "verbosity": ("medium",),
-    "functions": ([],),
+_NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
+    **NEUTRAL,
     "function_call": ("none", "auto"),
     "plugins": ([],),
 }
-"""Values that ask for nothing: dropped where the field is refused with any other."""
+"""Dropped where the field is refused with any other value."""
 
 HARMLESS: Final = frozenset(
     {
@@ -82,7 +75,7 @@ def _understood(asked: Mapping[str, Any], options: ChatOptions) -> RawObject:
             continue
         if known and name not in options.refuse:
             body[name] = value
-        elif value is not None and value not in NEUTRAL.get(name, ()):
+        elif value is not None and value not in _NEUTRAL.get(name, ()):
             shown = name[:40]
             raise UnsupportedParameter(
                 f"this provider cannot honour {shown!r}; leave it out", param=shown

@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import orjson
-
-from api.providers.messages.content import data_url
+from api.providers.asked import calls_made, data_url, function_called, messages_of
+from api.providers.messages.content import sealed_thoughts
 from api.providers.port import RawObject, UnsupportedParameter
 
 _IMAGES: Final = {
@@ -47,12 +46,7 @@ class Conversation:
         self._short_ids = short_ids
         self._caches = caches
         self._names: set[str] = set()
-        if not isinstance(messages, list):
-            raise UnsupportedParameter("messages must be a list", param="messages")
-        for place, message in enumerate(messages):
-            param = f"messages.{place}"
-            if not isinstance(message, Mapping):
-                raise UnsupportedParameter("a message must be an object", param=param)
+        for param, message in messages_of(messages):
             self._take(message, param)
         self._trim_last()
 
@@ -189,30 +183,17 @@ class Conversation:
         blocks.extend(self._blocks({"content": message.get("content")}, param))
         refusal = message.get("refusal")
         blocks.extend(_text(refusal if isinstance(refusal, str) else ""))
-        if message.get("function_call"):
-            raise UnsupportedParameter("use tool_calls", param=f"{param}.function_call")
-        calls = message.get("tool_calls") or []
-        if not isinstance(calls, list):
-            raise UnsupportedParameter("tool_calls must be a list", param=f"{param}.tool_calls")
-        for place, call in enumerate(calls):
+        for place, call in enumerate(calls_made(message, param)):
             blocks.append({"toolUse": self._tool_use(call, f"{param}.tool_calls.{place}")})
             self._mark(blocks, call)
         self._mark(blocks, message)
         return blocks
 
     def _tool_use(self, call: Any, param: str) -> RawObject:
-        function = call.get("function") if isinstance(call, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-            raise UnsupportedParameter("Bedrock knows tools of type function only", param=param)
-        try:
-            arguments = orjson.loads(function.get("arguments") or "{}")
-        except (ValueError, TypeError):
-            arguments = None
-        if not isinstance(arguments, dict):
-            raise UnsupportedParameter("arguments must be a JSON object", param=f"{param}.function")
+        name, arguments = function_called(call, param, of="Bedrock")
         return {
             "toolUseId": self._tool_id(call.get("id")),
-            "name": function["name"],
+            "name": name,
             "input": arguments,
         }
 
@@ -281,13 +262,11 @@ def _has_scheme(data: str) -> bool:
 
 
 def _thoughts(details: Any) -> Iterable[RawObject]:
-    """The model's own blocks again, unchanged; without a signature they would be refused."""
-    for detail in details if isinstance(details, list) else ():
-        if not isinstance(detail, Mapping):
-            continue
-        if isinstance(detail.get("signature"), str) and detail["signature"]:
-            text = detail.get("text") or detail.get("thinking") or ""
-            said = {"text": str(text), "signature": detail["signature"]}
-            yield {"reasoningContent": {"reasoningText": said}}
-        elif isinstance(detail.get("data"), str) and detail["data"]:
-            yield {"reasoningContent": {"redactedContent": detail["data"]}}
+    """The model's own blocks again."""
+    for text, seal in sealed_thoughts(details):
+        said = {"text": text, "signature": seal}
+        yield {
+            "reasoningContent": {"redactedContent": seal}
+            if text is None
+            else {"reasoningText": said}
+        }

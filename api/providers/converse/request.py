@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from api.providers.asked import asked_for, function_declared, stop_texts, token_limit
 from api.providers.converse.content import Conversation, cache_point
 from api.providers.converse.models import family_of
 from api.providers.messages.request import (
     HARMLESS,
     JSON_ONLY,
     JSON_TOOL,
-    NEUTRAL,
     thinking_budget,
 )
 from api.providers.messages.schema import cleaned
@@ -27,7 +27,7 @@ _LABEL: Final = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,\-.]{1,256}")
 _TIERS: Final = frozenset({"default", "flex", "priority", "reserved"})
 _OWN_FIELDS: Final = ("guardrailConfig", "performanceConfig")
 """Members of Converse's own that clients may name; they pass as they are."""
-_TRANSLATED: Final = frozenset(
+TRANSLATED: Final = frozenset(
     {
         *("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens"),
         *("stop", "temperature", "top_p", "top_k", "reasoning_effort", "thinking", "tools"),
@@ -52,9 +52,8 @@ class _Request:
     """One body in the making."""
 
     def __init__(self, call: ChatCall) -> None:
-        self._asked = {name: value for name, value in call.body.items() if value is not None}
+        self._asked = asked_for(call, TRANSLATED | HARMLESS, of="Bedrock")
         self._family = family_of(call.model)
-        self._refuse_the_unknown()
         self._said = Conversation(
             self._asked.get("messages"),
             short_ids=self._family.short_ids,
@@ -97,15 +96,6 @@ class _Request:
         thinking = self._additional.get("thinking")
         return isinstance(thinking, Mapping) and thinking.get("type") in ("enabled", "adaptive")
 
-    def _refuse_the_unknown(self) -> None:
-        for name, value in self._asked.items():
-            if name in _TRANSLATED or name in HARMLESS:
-                continue
-            if name in NEUTRAL and value in NEUTRAL[name]:
-                continue
-            shown = name[:40]
-            raise UnsupportedParameter(f"Bedrock cannot honour {shown!r}", param=shown)
-
     def _object(self, name: str) -> RawObject:
         value = self._asked.get(name, {})
         if not isinstance(value, Mapping):
@@ -113,13 +103,11 @@ class _Request:
         return dict(value)
 
     def _inference_limits(self) -> None:
-        for name in ("max_completion_tokens", "max_tokens"):
-            if name in self._asked:
-                self._inference["maxTokens"] = self._asked[name]
-                break
-        stop = self._asked.get("stop")
-        stops = [stop] if isinstance(stop, str) else stop or []
-        if not isinstance(stops, list) or not all(isinstance(text, str) for text in stops):
+        limit = token_limit(self._asked)
+        if limit is not None:
+            self._inference["maxTokens"] = limit
+        stops = stop_texts(self._asked)
+        if not all(isinstance(text, str) for text in stops):
             raise UnsupportedParameter("stop must be text or a list of texts", param="stop")
         # Claude refuses stops of white space alone, all models refuse empty ones.
         claude = self._family.claude is not None
@@ -146,9 +134,7 @@ class _Request:
 
     def _tool(self, tool: Any, place: int) -> list[RawObject]:
         param = f"tools.{place}"
-        function = tool.get("function") if isinstance(tool, Mapping) else None
-        if not isinstance(function, Mapping) or tool.get("type", "function") != "function":
-            raise UnsupportedParameter("Bedrock takes tools of type function", param=param)
+        function = function_declared(tool, param, of="Bedrock")
         schema = function.get("parameters")
         schema = dict(schema) if isinstance(schema, Mapping) else {}
         schema.setdefault("type", "object")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-import orjson
-
+from api.providers.asked import calls_made, data_url, function_called
 from api.providers.port import RawObject, UnsupportedParameter
 
 SKIP_VALIDATION: Final = "skip_thought_signature_validator"
 """Google's own word for a call whose signature is not there: it is then not asked for."""
 FILES_URL: Final = "https://generativelanguage.googleapis.com/v1beta/"
-_DATA_URL: Final = re.compile(r"data:([a-zA-Z0-9.+/-]+)(?:;[a-zA-Z0-9=.+-]+)*?(;base64)?,", re.A)
 _MEDIA_TYPES: Final = {
     "jpg": "image/jpeg",
     "jpeg": "image/jpeg",
@@ -87,12 +84,7 @@ class Conversation:
             if not parts or "text" not in parts[-1]:
                 parts.append({"text": ""})
             parts[-1]["thoughtSignature"] = signature
-        if message.get("function_call"):
-            raise UnsupportedParameter("use tool_calls", param=f"{param}.function_call")
-        calls = message.get("tool_calls") or []
-        if not isinstance(calls, list):
-            raise UnsupportedParameter("tool_calls must be a list", param=f"{param}.tool_calls")
-        for place, call in enumerate(calls):
+        for place, call in enumerate(calls_made(message, param)):
             part = self._call(call, f"{param}.tool_calls.{place}")
             if place == 0 and self._wants_signatures:
                 part.setdefault("thoughtSignature", SKIP_VALIDATION)
@@ -100,17 +92,12 @@ class Conversation:
         return parts
 
     def _call(self, call: Any, param: str) -> RawObject:
-        function = call.get("function") if isinstance(call, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-            raise UnsupportedParameter("google knows tools of type function only", param=param)
-        called: RawObject = {
-            "name": function["name"],
-            "args": _arguments(function.get("arguments"), param),
-        }
+        name, arguments = function_called(call, param, of="google")
+        called: RawObject = {"name": name, "args": arguments}
         identity = call.get("id")
         if isinstance(identity, str) and identity:
             called["id"] = identity
-            self._names[identity] = function["name"]
+            self._names[identity] = name
         part: RawObject = {"functionCall": called}
         signature = _signature(call)
         if signature:
@@ -144,16 +131,6 @@ def _signature(holder: Mapping[str, Any]) -> str | None:
     google = extra.get("google") if isinstance(extra, Mapping) else None
     signature = google.get("thought_signature") if isinstance(google, Mapping) else None
     return signature if isinstance(signature, str) and signature else None
-
-
-def _arguments(text: Any, param: str) -> RawObject:
-    try:
-        arguments = orjson.loads(text or "{}")
-    except (ValueError, TypeError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise UnsupportedParameter("arguments must be a JSON object", param=f"{param}.function")
-    return arguments
 
 
 def _result_object(text: str) -> RawObject:
@@ -206,10 +183,10 @@ def _media(url: Any, param: str) -> RawObject:
     """Bytes of a data URL, or an address that Google fetches; keytoll never does."""
     if isinstance(url, str) and url.startswith("https://"):
         return _address(url)
-    found = _DATA_URL.match(url) if isinstance(url, str) else None
-    if found is None or not found.group(2) or not isinstance(url, str):
+    found = data_url(url)
+    if found is None:
         raise UnsupportedParameter("it must be an https URL or a base64 data URL", param=param)
-    return _inline(found.group(1).lower(), url[found.end() :])
+    return _inline(*found)
 
 
 def _address(url: str) -> RawObject:
@@ -221,8 +198,6 @@ def _address(url: str) -> RawObject:
 
 
 def _inline(media_type: str, data: str) -> RawObject:
-    if media_type == "image/jpg":
-        media_type = "image/jpeg"
     return {"inlineData": {"mimeType": media_type, "data": data}}
 
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from api.providers.asked import (
+    asked_for,
+    function_declared,
+    messages_of,
+    stop_texts,
+    token_limit,
+)
 from api.providers.gemini.content import Conversation
 from api.providers.gemini.models import ModelRules, rules_of
 from api.providers.gemini.schema import cleaned
 from api.providers.port import ChatCall, RawObject, UnsupportedParameter
 
-_TRANSLATED: Final = frozenset(
+TRANSLATED: Final = frozenset(
     {
         *("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens"),
         *("stop", "seed", "n", "logprobs", "top_logprobs", "temperature", "top_p", "top_k"),
@@ -26,13 +33,6 @@ HARMLESS: Final = frozenset(
     }
 )
 """Dropped: they label or speed up an answer, but do not decide it."""
-NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
-    "logit_bias": ({},),
-    "verbosity": ("medium",),
-    "functions": ([],),
-    "function_call": ("none",),
-}
-"""Dropped with these values, which ask for nothing; refused with any other."""
 _AS_NUMBERS: Final = {
     "temperature": "temperature",
     "top_p": "topP",
@@ -61,8 +61,7 @@ _SEED_MASK: Final = 2**31 - 1
 
 def request_body(call: ChatCall) -> RawObject:
     """The body for `generateContent`. Raises UnsupportedParameter naming the field."""
-    asked = {name: value for name, value in call.body.items() if value is not None}
-    _refuse_the_unknown(asked)
+    asked = asked_for(call, TRANSLATED | HARMLESS, of="google")
     rules = rules_of(call.model)
     body = _conversation(asked, rules)
     config: RawObject = {}
@@ -78,25 +77,10 @@ def request_body(call: ChatCall) -> RawObject:
     return body
 
 
-def _refuse_the_unknown(asked: Mapping[str, Any]) -> None:
-    for name, value in asked.items():
-        if name in _TRANSLATED or name in HARMLESS:
-            continue
-        if name in NEUTRAL and value in NEUTRAL[name]:
-            continue
-        shown = name[:40]
-        raise UnsupportedParameter(f"google cannot honour {shown!r}", param=shown)
-
-
 def _conversation(asked: Mapping[str, Any], rules: ModelRules) -> RawObject:
-    messages = asked.get("messages")
-    if not isinstance(messages, list):
-        raise UnsupportedParameter("messages must be a list", param="messages")
     talk = Conversation(wants_signatures=rules.wants_signatures)
-    for place, message in enumerate(messages):
-        if not isinstance(message, Mapping):
-            raise UnsupportedParameter("a message must be an object", param=f"messages.{place}")
-        talk.take(message, f"messages.{place}")
+    for param, message in messages_of(asked.get("messages")):
+        talk.take(message, param)
     if not talk.contents:
         # Gemini answers nobody: a system message alone is what the user says.
         return {"contents": [{"role": "user", "parts": talk.system}]}
@@ -131,9 +115,7 @@ def _tools(body: RawObject, asked: Mapping[str, Any]) -> None:
 
 
 def _declaration(tool: Any, param: str) -> RawObject:
-    function = tool.get("function") if isinstance(tool, Mapping) else None
-    if not isinstance(function, Mapping) or tool.get("type", "function") != "function":
-        raise UnsupportedParameter("google takes tools of type function", param=param)
+    function = function_declared(tool, param, of="google")
     found: RawObject = {"name": function.get("name")}
     if function.get("description"):
         found["description"] = function["description"]
@@ -182,14 +164,10 @@ def _sampling(config: RawObject, asked: Mapping[str, Any]) -> None:
     for name, theirs in _AS_NUMBERS.items():
         if name in asked and asked[name] != _USUAL.get(name):
             config[theirs] = asked[name]
-    for name in ("max_completion_tokens", "max_tokens"):
-        if name in asked:
-            config["maxOutputTokens"] = asked[name]
-            break
-    stop = asked.get("stop")
-    stops = [stop] if isinstance(stop, str) else stop or []
-    if not isinstance(stops, list):
-        raise UnsupportedParameter("stop must be text or a list of texts", param="stop")
+    limit = token_limit(asked)
+    if limit is not None:
+        config["maxOutputTokens"] = limit
+    stops = stop_texts(asked)
     if stops:
         config["stopSequences"] = stops
     seed = asked.get("seed")

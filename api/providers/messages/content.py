@@ -5,29 +5,23 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-import orjson
-
+from api.providers.asked import calls_made, data_url, function_called, messages_of
+from api.providers.lenient import objects, text_of
 from api.providers.port import RawObject, UnsupportedParameter
 
 _IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
-_DATA_URL: Final = re.compile(r"data:([a-zA-Z0-9.+/-]+)(?:;[a-zA-Z0-9=.+-]+)*?(;base64)?,", re.A)
 _BAD_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _NO_ID: Final = "call_0"
 
 
 def system_and_messages(messages: object) -> tuple[list[RawObject], list[RawObject]]:
     """(system blocks, messages). Raises UnsupportedParameter for what Anthropic cannot take."""
-    if not isinstance(messages, list):
-        raise UnsupportedParameter("messages must be a list", param="messages")
     system: list[RawObject] = []
     turns: list[RawObject] = []
-    for place, message in enumerate(messages):
-        param = f"messages.{place}"
-        if not isinstance(message, Mapping):
-            raise UnsupportedParameter("a message must be an object", param=param)
+    for param, message in messages_of(messages):
         role = message.get("role")
         if role in ("system", "developer") and not turns:
             system.extend(_blocks(message, param))
@@ -169,15 +163,6 @@ def _plain_text(found: tuple[str, str] | None) -> str | None:
         return None
 
 
-def data_url(url: Any) -> tuple[str, str] | None:
-    """(media type, data) of a base64 data URL."""
-    found = _DATA_URL.match(url) if isinstance(url, str) else None
-    if found is None or not found.group(2) or not isinstance(url, str):
-        return None
-    media_type = found.group(1).lower()
-    return "image/jpeg" if media_type == "image/jpg" else media_type, url[found.end() :]
-
-
 def _assistant(message: Mapping[str, Any], param: str) -> list[RawObject]:
     """Thoughts that carry a signature, then text, then tool calls."""
     blocks = _thoughts(message.get("reasoning_details"))
@@ -185,46 +170,39 @@ def _assistant(message: Mapping[str, Any], param: str) -> list[RawObject]:
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal:
         blocks.append(_text_block(refusal))
-    if message.get("function_call"):
-        raise UnsupportedParameter("use tool_calls", param=f"{param}.function_call")
-    calls = message.get("tool_calls") or []
-    if not isinstance(calls, list):
-        raise UnsupportedParameter("tool_calls must be a list", param=f"{param}.tool_calls")
-    for place, call in enumerate(calls):
+    for place, call in enumerate(calls_made(message, param)):
         blocks.append(_tool_use(call, f"{param}.tool_calls.{place}"))
     return blocks
 
 
 def _thoughts(details: Any) -> list[RawObject]:
-    """Anthropic's own blocks again, unchanged; without a signature they would be refused."""
-    blocks: list[RawObject] = []
-    for detail in details if isinstance(details, list) else ():
-        if not isinstance(detail, Mapping):
-            continue
-        if isinstance(detail.get("signature"), str) and detail["signature"]:
-            text = detail.get("text") or detail.get("thinking") or ""
-            blocks.append(
-                {"type": "thinking", "thinking": str(text), "signature": detail["signature"]}
-            )
-        elif isinstance(detail.get("data"), str) and detail["data"]:
-            blocks.append({"type": "redacted_thinking", "data": detail["data"]})
-    return blocks
+    """Anthropic's own blocks again."""
+    return [
+        {"type": "thinking", "thinking": text, "signature": seal}
+        if text is not None
+        else {"type": "redacted_thinking", "data": seal}
+        for text, seal in sealed_thoughts(details)
+    ]
+
+
+def sealed_thoughts(details: Any) -> Iterator[tuple[str | None, str]]:
+    """(text, signature) or (None, encrypted thought) of each of Claude's earlier thoughts.
+
+    They go back unchanged; one without its seal would be refused.
+    """
+    for detail in objects(details):
+        if text_of(detail, "signature"):
+            yield str(detail.get("text") or detail.get("thinking") or ""), detail["signature"]
+        elif text_of(detail, "data"):
+            yield None, detail["data"]
 
 
 def _tool_use(call: Any, param: str) -> RawObject:
-    function = call.get("function") if isinstance(call, Mapping) else None
-    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-        raise UnsupportedParameter("anthropic knows tools of type function only", param=param)
-    try:
-        arguments = orjson.loads(function.get("arguments") or "{}")
-    except (ValueError, TypeError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise UnsupportedParameter("arguments must be a JSON object", param=f"{param}.function")
+    name, arguments = function_called(call, param, of="anthropic")
     block: RawObject = {
         "type": "tool_use",
         "id": _tool_id(call.get("id")),
-        "name": function["name"],
+        "name": name,
         "input": arguments,
     }
     if call.get("cache_control"):

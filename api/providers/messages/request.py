@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from api.providers.asked import asked_for, function_declared, stop_texts, token_limit
 from api.providers.messages.content import open_turn_without_thoughts, system_and_messages
 from api.providers.messages.models import ModelRules, rules_of
 from api.providers.messages.schema import cleaned
@@ -26,7 +27,7 @@ _BUDGETS: Final = {
 _USER_ID_CHARS_MAX: Final = 256
 JSON_ONLY: Final = "Answer with one JSON object and nothing else."
 
-_TRANSLATED: Final = frozenset(
+TRANSLATED: Final = frozenset(
     {
         *("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens"),
         *("stop", "temperature", "top_p", "top_k", "reasoning_effort", "thinking", "tools"),
@@ -42,31 +43,18 @@ HARMLESS: Final = frozenset(
     }
 )
 """Dropped: they label, speed up or repeat an answer, but do not decide it."""
-NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
-    "n": (1,),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "logit_bias": ({},),
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "modalities": (["text"],),
-    "verbosity": ("medium",),
-    "functions": ([],),
-    "function_call": ("none",),
-}
-"""Dropped with these values, which ask for nothing; refused with any other."""
 
 
 def request_body(call: ChatCall) -> RawObject:
     """The body for `/v1/messages`. Raises UnsupportedParameter naming the field."""
-    asked = {name: value for name, value in call.body.items() if value is not None}
-    _refuse_the_unknown(asked)
+    asked = asked_for(call, TRANSLATED | HARMLESS, of="anthropic")
     rules = rules_of(call.model)
     system, turns = system_and_messages(asked.get("messages"))
+    limit = token_limit(asked)
     body: RawObject = {
         "model": call.model,
         "messages": turns,
-        "max_tokens": _max_tokens(asked, rules),
+        "max_tokens": rules.max_tokens if limit is None else limit,
     }
     _tools(body, asked)
     _thinking(body, asked, rules, turns)
@@ -77,7 +65,8 @@ def request_body(call: ChatCall) -> RawObject:
     if system:
         plain = len(system) == 1 and set(system[0]) == {"type", "text"}
         body["system"] = system[0]["text"] if plain else system
-    stops = _stops(asked.get("stop"))
+    # Anthropic refuses stops of white space alone.
+    stops = [text for text in stop_texts(asked) if not isinstance(text, str) or text.strip()]
     if stops:
         body["stop_sequences"] = stops
     for name in _AS_THEY_ARE:
@@ -91,31 +80,6 @@ def request_body(call: ChatCall) -> RawObject:
 def stands_in_for_json(call: ChatCall) -> bool:
     """The answer will come as a call of `JSON_TOOL`."""
     return _schema(call.body) is not None and not rules_of(call.model).json_schema
-
-
-def _refuse_the_unknown(asked: Mapping[str, Any]) -> None:
-    for name, value in asked.items():
-        if name in _TRANSLATED or name in HARMLESS:
-            continue
-        if name in NEUTRAL and value in NEUTRAL[name]:
-            continue
-        shown = name[:40]
-        raise UnsupportedParameter(f"anthropic cannot honour {shown!r}", param=shown)
-
-
-def _max_tokens(asked: Mapping[str, Any], rules: ModelRules) -> Any:
-    for name in ("max_completion_tokens", "max_tokens"):
-        if name in asked:
-            return asked[name]
-    return rules.max_tokens
-
-
-def _stops(stop: Any) -> list[Any]:
-    stops = [stop] if isinstance(stop, str) else stop or []
-    if not isinstance(stops, list):
-        raise UnsupportedParameter("stop must be text or a list of texts", param="stop")
-    # Anthropic refuses stops of white space alone.
-    return [text for text in stops if not isinstance(text, str) or text.strip()]
 
 
 def _thinking(
@@ -173,9 +137,7 @@ def _tools(body: RawObject, asked: Mapping[str, Any]) -> None:
 
 
 def _tool(tool: Any, param: str) -> RawObject:
-    function = tool.get("function") if isinstance(tool, Mapping) else None
-    if not isinstance(function, Mapping) or tool.get("type", "function") != "function":
-        raise UnsupportedParameter("anthropic takes tools of type function", param=param)
+    function = function_declared(tool, param, of="anthropic")
     schema = function.get("parameters")
     schema = dict(schema) if isinstance(schema, Mapping) else {}
     schema.setdefault("type", "object")

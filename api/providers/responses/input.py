@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from api.providers.asked import messages_of
 from api.providers.port import RawObject, UnsupportedParameter
 
 THOUGHT_FORMAT: Final = "openai-responses-v1"
@@ -15,14 +16,9 @@ _SPEAKERS: Final = ("system", "developer", "user")
 
 def input_items(messages: object) -> list[RawObject]:
     """The items. Raises UnsupportedParameter for what Responses cannot take."""
-    if not isinstance(messages, list):
-        raise UnsupportedParameter("messages must be a list", param="messages")
     items: list[RawObject] = []
     custom_calls: set[str] = set()
-    for place, message in enumerate(messages):
-        param = f"messages.{place}"
-        if not isinstance(message, Mapping):
-            raise UnsupportedParameter("a message must be an object", param=param)
+    for param, message in messages_of(messages):
         role = message.get("role")
         if role in _SPEAKERS:
             items.append({"role": role, "content": _content(message.get("content"), param)})

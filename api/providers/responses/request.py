@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from api.providers.asked import asked_for, token_limit
 from api.providers.port import ChatCall, RawObject, UnsupportedParameter
 from api.providers.responses.input import input_items
 
@@ -13,7 +14,7 @@ AS_THEY_ARE: Final = (
     *("prompt_cache_options", "prompt_cache_retention", "safety_identifier", "service_tier"),
     *("temperature", "top_p", "truncation", "user"),
 )
-_TRANSLATED: Final = frozenset(
+TRANSLATED: Final = frozenset(
     {
         *("logprobs", "max_completion_tokens", "max_tokens", "messages", "model", "reasoning"),
         *("reasoning_effort", "response_format", "store", "stream", "stream_options"),
@@ -23,17 +24,6 @@ _TRANSLATED: Final = frozenset(
 )
 HARMLESS: Final = frozenset({"cache_control", "prediction", "seed"})
 """Dropped: they speed up or repeat an answer, but do not decide it."""
-NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
-    "n": (1,),
-    "stop": ([], ""),
-    "logit_bias": ({},),
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "modalities": (["text"],),
-    "functions": ([],),
-    "function_call": ("none",),
-}
-"""Dropped with these values, which ask for nothing; refused with any other."""
 
 _REASONING: Final = frozenset({"effort", "summary"})
 _PLACE: Final = ("city", "country", "region", "timezone")
@@ -41,17 +31,16 @@ _PLACE: Final = ("city", "country", "region", "timezone")
 
 def request_body(call: ChatCall) -> RawObject:
     """The body for `/responses`. Raises UnsupportedParameter naming the field."""
-    asked = {name: value for name, value in call.body.items() if value is not None}
-    _refuse_the_unknown(asked)
+    asked = asked_for(call, TRANSLATED | HARMLESS, of="Responses")
     items = input_items(asked.get("messages"))
     # Responses are kept for 30 days unless this says otherwise; chat completions are not.
     body: RawObject = {"model": call.model, "input": items, "store": asked.get("store", False)}
     for name in AS_THEY_ARE:
         if name in asked:
             body[name] = asked[name]
-    for name in ("max_completion_tokens", "max_tokens"):
-        if name in asked:
-            body.setdefault("max_output_tokens", asked[name])
+    limit = token_limit(asked)
+    if limit is not None:
+        body["max_output_tokens"] = limit
     include: list[str] = []
     _reasoning(body, asked, include)
     _logprobs(body, asked, include)
@@ -65,16 +54,6 @@ def request_body(call: ChatCall) -> RawObject:
         if isinstance(options, Mapping) and options.get("include_obfuscation") is not None:
             body["stream_options"] = {"include_obfuscation": options["include_obfuscation"]}
     return body
-
-
-def _refuse_the_unknown(asked: Mapping[str, Any]) -> None:
-    for name, value in asked.items():
-        if name in _TRANSLATED or name in HARMLESS:
-            continue
-        if name in NEUTRAL and value in NEUTRAL[name]:
-            continue
-        shown = name[:40]
-        raise UnsupportedParameter(f"Responses cannot honour {shown!r}", param=shown)
 
 
 def _reasoning(body: RawObject, asked: Mapping[str, Any], include: list[str]) -> None:
