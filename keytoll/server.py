@@ -60,7 +60,7 @@ class Server:
             drains_max=settings.drains_max,
             calls_max=settings.calls_max,
         )
-        Gauges(stores, self._in_flight, self._metrics)
+        self._gauges = Gauges(stores, self._in_flight, self._metrics)
         self._control = ControlServer(settings.data, run_command)
         self._workers = (
             Worker("project", self._project, on_change=_log_worker),
@@ -105,6 +105,8 @@ class Server:
             in_flight=self._in_flight,
             metrics=self._metrics,
             why_not_ready=self._why_not_ready,
+            standing=self._gauges.standing,
+            workers=lambda: [worker.state for worker in self._workers],
         )
         web = _Web(_web_config(site))
         serving = loop.create_task(web.serve(sockets=[listener]))

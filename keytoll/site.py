@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
@@ -41,6 +41,8 @@ from api.routes.invoices import InvoiceRoutes
 from api.routes.provider_keys import ProviderKeys
 from api.routes.routing import RoutingPreferences
 from api.routes.usage import UsageRoutes
+from api.web.desk import Desk, WorkerState
+from api.web.drift import DriftCheck
 from api.web.operations import Operations
 from api.web.pages import Pages
 from api.web.session import Sessions
@@ -49,6 +51,9 @@ from domain.directory import CredentialView
 from keytoll import VERSION
 from keytoll.settings import Settings
 from keytoll.wiring import Stores
+from projections.drift import drift
+from projections.published_books import PublishedBooks
+from projections.standing import Standing
 
 REFERENCE: Final = "same-provider-first"
 """The free-model rule in force (PRICES.md 2)."""
@@ -66,6 +71,8 @@ class Site:
     in_flight: InFlight
     metrics: Metrics
     why_not_ready: Callable[[], str | None]
+    standing: Callable[[], Standing]
+    workers: Callable[[], Sequence[WorkerState]]
 
     def application(self) -> Application:
         """The application, ready to be served."""
@@ -203,9 +210,7 @@ class Site:
     def _drift(self) -> tuple[int, Sequence[str]]:
         stores, projector = self.stores, self.stores.projections.projector()
         until = projector.catch_up()
-        return until, drift(
-            log=stores.log, store=projector.store, books=stores.books, until=until
-        )
+        return until, drift(log=stores.log, store=projector.store, books=stores.books, until=until)
 
     async def _remember_key(
         self, credential: CredentialView, outcome: Outcome, reason: str

@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
+import orjson
+
 from domain.clock import instant_text, parse_instant
 from domain.errors import BadValue
 from domain.events.base import JsonObject
@@ -16,6 +18,26 @@ from pricing.row import Row, row_of
 
 ADDED_MAX: Final = 1_000
 """Entries that may be added at once: they are one event."""
+
+
+def read_entries(data: bytes, *, what: str) -> list[JsonObject]:
+    """JSON lines; empty ones count but say nothing. Raises BadValue, naming the line."""
+    return [
+        json_object(line.decode("utf-8", "replace"), f"{what}, line {number}")
+        for number, line in enumerate(data.splitlines(), 1)
+        if line.strip()
+    ]
+
+
+def json_object(text: str, what: str) -> JsonObject:
+    """Raises BadValue, naming what it is."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BadValue(f"{what}: not JSON: {error}", param=what) from None
+    if not isinstance(value, dict):
+        raise BadValue(f"{what}: not a JSON object", param=what)
+    return value
 
 
 def additions(

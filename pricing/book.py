@@ -248,6 +248,16 @@ class PriceBook:
         }
         return tuple(sorted(ids))
 
+    def counts(self) -> Mapping[str, tuple[int, int]]:
+        """Provider, ascending → how many models have rows there, and how many rows that is."""
+        found: dict[str, tuple[int, int]] = {}
+        for (provider, _), rows in sorted(self._entries.rows.items()):
+            held = bisect_right(rows, self.rows, key=lambda row: row[0])
+            if held:
+                models, entries = found.get(provider, (0, 0))
+                found[provider] = models + 1, entries + held
+        return found
+
     def last_seen(self, row: Row) -> datetime | None:
         """When the price was last observed at its source (when it was recorded, if never since)."""
         if row.n not in self._seen:

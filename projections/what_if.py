@@ -116,6 +116,14 @@ def compared(states: Iterable[RequestState], first: Rate, second: Rate) -> Mappi
     return dict(sorted(groups.items()))
 
 
+def total(groups: Iterable[Compared]) -> Compared:
+    """The sum of all groups."""
+    whole = Compared()
+    for group in groups:
+        whole += group
+    return whole
+
+
 def settled_within(
     log: EventLog, store: ProjectionStore, period: Period, *, account_id: str | None = None
 ) -> Iterator[RequestState]:

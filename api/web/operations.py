@@ -11,6 +11,7 @@ from api.routes.invoices import InvoiceRoutes
 from api.routes.provider_keys import ProviderKeys
 from api.routes.routing import RoutingPreferences
 from api.routes.usage import UsageRoutes
+from api.web.desk import Desk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +25,5 @@ class Operations:
     usage: UsageRoutes
     invoices: InvoiceRoutes
     trail: Trail
+    desk: Desk
+    """For the operator's pages."""

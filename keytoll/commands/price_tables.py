@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from domain.events.base import JsonObject
 from keytoll.commands.port import Console
 from pricing.difference import Change, shown_conditions
 from pricing.explain import LOST, conditions_of
-from projections.what_if import Compared, Group
+from projections.what_if import Compared, Group, total
 
 _SAID_APART: Final = frozenset({"input_tokens_above", "utc_days", "utc_windows"})
 
@@ -115,14 +115,6 @@ def comparison(
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         console.say("  ".join(cells).rstrip())
-
-
-def total(groups: Iterable[Compared]) -> Compared:
-    """The sum of all rows."""
-    whole = Compared()
-    for group in groups:
-        whole += group
-    return whole
 
 
 def _cells(group: Compared) -> list[str]:

@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-import orjson
-
 from api.providers.catalogue import PROVIDERS
 from domain.clock import instant_text, parse_instant
 from domain.errors import BadValue
@@ -22,13 +20,23 @@ from keytoll.commands import price_tables
 from keytoll.commands.port import Bare, Command, Console, Inside, answer_in_json, check_account
 from keytoll.settings import Settings
 from keytoll.wiring import Stores
+from pricing.additions import json_object, read_entries
 from pricing.book import Entries, PriceBook
 from pricing.difference import differences
 from pricing.explain import USAGE, explain
 from pricing.load import shipped_lines, shipped_names
 from pricing.paid_version import setting_of
 from pricing.sources.refresh import append, edition_of, propose
-from projections.what_if import Compared, Group, Rate, as_rated, by_book, compared, settled_within
+from projections.what_if import (
+    Compared,
+    Group,
+    Rate,
+    as_rated,
+    by_book,
+    compared,
+    settled_within,
+    total,
+)
 
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 RECENT: Final = timedelta(days=30)
@@ -142,8 +150,8 @@ def _explain(stores: Stores, args: argparse.Namespace, console: Console) -> int:
         provider=args.provider,
         model=args.model,
         at=_instant(stores, args.at),
-        usage=_json_object(args.usage, "--usage") if args.usage else USAGE,
-        context=_json_object(args.context, "--context") if args.context else {},
+        usage=json_object(args.usage, "--usage") if args.usage else USAGE,
+        context=json_object(args.context, "--context") if args.context else {},
         reference=setting_of(args.reference),
         names=shipped_names(),
     )
@@ -211,7 +219,7 @@ def _usage_answer(
             {"provider": provider, "model": model, **group.as_json(first, second)}
             for (provider, model), group in groups.items()
         ],
-        "totals": price_tables.total(groups.values()).as_json(first, second),
+        "totals": total(groups.values()).as_json(first, second),
     }
 
 
@@ -277,24 +285,10 @@ def _read_lines(path: Path) -> list[JsonObject]:
     try:
         if path.stat().st_size > FILE_BYTES_MAX:
             raise BadValue(f"{path} is larger than {FILE_BYTES_MAX} bytes", param="FILE")
-        lines = path.read_bytes().splitlines()
+        data = path.read_bytes()
     except OSError as error:
         raise BadValue(f"{path} cannot be read: {error.strerror}", param="FILE") from None
-    return [
-        _json_object(line.decode("utf-8", "replace"), f"{path.name}, line {number}")
-        for number, line in enumerate(lines, 1)
-        if line.strip()
-    ]
-
-
-def _json_object(text: str, what: str) -> JsonObject:
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise BadValue(f"{what}: not JSON: {error}", param=what) from None
-    if not isinstance(value, dict):
-        raise BadValue(f"{what}: not a JSON object", param=what)
-    return value
+    return read_entries(data, what=path.name)
 
 
 def _instant(stores: Stores, text: str | None) -> datetime:

@@ -3,49 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from api.app import Application
-from api.auth import Access
-from api.chat.estimate import Estimator
-from api.chat.inflight import InFlight
 from api.errors import CODES
-from api.metrics import Metrics
 from api.providers.catalogue import PROVIDERS
-from api.providers.http import Upstream
-from api.web.session import Sessions
-from domain.clock import SystemClock
 from keytoll.settings import Settings
-from keytoll.site import Site, base_urls, offered_providers
-from keytoll.wiring import open_stores
+from keytoll.site import offered_providers
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
-
-
-@pytest.fixture
-def application(tmp_path: Path) -> Iterator[Application]:
-    settings = Settings.from_environment({"KEYTOLL_DATA": str(tmp_path / "data")})
-    stores = open_stores(settings, SystemClock(), epoch="test")
-    site = Site(
-        stores=stores,
-        sessions=Sessions(
-            Access(stores.directory, stores.clock),
-            stores.directory,
-            stores.clock,
-            stores.vault.keyed_hash,
-        ),
-        upstream=Upstream(),
-        estimator=Estimator({}),
-        base_urls=base_urls(settings, sandbox=None),
-        in_flight=InFlight(stores.log, per_account_max=1, drains_max=1, calls_max=1),
-        metrics=Metrics(),
-        why_not_ready=lambda: None,
-    )
-    yield site.application()
-    stores.close()
 
 
 def test_settings_are_for_rows_that_have_no_limits_of_their_own() -> None:
