@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -34,7 +34,8 @@ from api.chat.request import ChatRequest
 from api.chat.routing import Route
 from api.chat.settle import Ending, Facts, Settlement, failed, openai_usage
 from api.providers.http import Answer, TransportError
-from api.providers.port import ChatCall, Outcome, Reader
+from api.providers.port import ChatCall, Outcome, ProviderFailure, Reader
+from api.providers.redact import without_key
 from domain.clock import instant_text
 from domain.credential import Outcome as KeyOutcome
 from domain.directory import AccountView
@@ -103,9 +104,9 @@ class Attempt:
     async def prepare(self) -> None:
         """Open the key and translate. Raises DomainError; nothing is recorded or sent."""
         route = self.route
-        key = await self._gateway.keys.open(route.credential)
+        self._key = await self._gateway.keys.open(route.credential)
         base_url = self._gateway.base_urls[route.provider.slug]
-        self._sending = route.dialect.request(self._call, key, base_url)
+        self._sending = route.dialect.request(self._call, self._key, base_url)
 
     async def record(self, request: UUID, *, attempt_of: str | None) -> None:
         """Make the request durable before its first byte leaves. Raises Conflict or
@@ -208,8 +209,7 @@ class Attempt:
                 body = await answer.read(ERROR_BODY_BYTES_MAX)
         finally:
             await answer.aclose()
-        failure = self.route.dialect.failure(answer.status, answer.headers, body)
-        return refused_by_provider(failure, self.route.credential)
+        return self._refused(self.route.dialect.failure(answer.status, answer.headers, body))
 
     async def _whole(self, answer: Answer, listener: Listener) -> Unserved | None:
         """A JSON answer: read to its end, even when the caller has gone."""
@@ -349,8 +349,12 @@ class Attempt:
         """What the provider itself said; a torn answer is unreadable because the line broke."""
         failure = outcome.failure
         if failure is not None and (broken is None or failure.kind != "invalid_response"):
-            return refused_by_provider(failure, self.route.credential)
+            return self._refused(failure)
         return broken or cut_off(self.route.provider.slug)
+
+    def _refused(self, failure: ProviderFailure) -> Refusal:
+        said = without_key(failure.message, self._key)
+        return refused_by_provider(replace(failure, message=said), self.route.credential)
 
     def _broken(self, error: Exception) -> Refusal:
         if self._life.interrupted is not None:

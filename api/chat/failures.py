@@ -7,6 +7,7 @@ says itself that it failed.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +33,10 @@ _CODES: Final[dict[FailureClass, tuple[int, str]]] = {
 }
 _AGAIN: Final = frozenset({429, 498, 503, 529})
 """Refusals at the door, before any work: the same request may pass a moment later."""
+_WAIT: Final = re.compile(
+    r"\d{1,9}(?:\.\d{1,9})?|[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", re.A
+)
+"""What `Retry-After` may say (RFC 9110, 10.2.3); other words are not passed on, they may be any."""
 _ABOUT_THE_REQUEST: Final = frozenset({"content_filter", "context_length_exceeded"})
 """Codes that any other key would be told too."""
 _OWN_FAILURE: Final = 500
@@ -82,7 +87,7 @@ def failure_error(failure: ProviderFailure, credential: CredentialView) -> ApiEr
     else:
         status, code = _CODES[failure.kind]
     headers = dict(NO_RETRY) if status == 502 or failure.status in GAVE_UP else {}
-    if failure.retry_after is not None:
+    if failure.retry_after is not None and _WAIT.fullmatch(failure.retry_after):
         headers["retry-after"] = failure.retry_after
     message = failure.message
     details: dict[str, object] = {"provider_status": failure.status}

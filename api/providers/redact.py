@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from itertools import groupby
 from typing import Final
 
 MASK: Final = "[redacted]"
 MESSAGE_CHARS_MAX: Final = 500
+FRAGMENT_CHARS: Final = 6
+"""So many characters of a key in a row are taken out of a message, wherever they stand."""
+_PUBLIC: Final = frozenset(
+    {"apiVersion", "deploymentName", "deployments", "endpoint", "models", "region"}
+)
+"""Fields of a credential that are no secret."""
 
 _SIGN: Final = r"[A-Za-z0-9_\-.*•…+/=]"
 _PATTERNS: Final = (
@@ -50,3 +58,20 @@ def redacted(message: str) -> str:
     if len(text) > MESSAGE_CHARS_MAX:
         text = text[: MESSAGE_CHARS_MAX - 1] + "…"
     return text
+
+
+def without_key(message: str, key: Mapping[str, str]) -> str:
+    """The message without any piece of this credential's secrets.
+
+    Patterns know the usual forms only; a session token in an echoed request, a key of no known
+    form, or what cutting and masking have left of one are found by comparing.
+    """
+    secrets = [value for name, value in key.items() if name not in _PUBLIC]
+    hidden = [False] * len(message)
+    for start in range(len(message) - FRAGMENT_CHARS + 1):
+        end = start + FRAGMENT_CHARS
+        if any(message[start:end] in secret for secret in secrets):
+            hidden[start:end] = [True] * FRAGMENT_CHARS
+    runs = groupby(zip(hidden, message, strict=True), key=lambda sign: sign[0])
+    shown = "".join(MASK if hide else "".join(sign for _, sign in run) for hide, run in runs)
+    return shown[:MESSAGE_CHARS_MAX]

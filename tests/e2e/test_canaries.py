@@ -162,7 +162,7 @@ def test_no_canary_gets_out(watched: Canaries) -> None:
     stored = store_all(watched)
     assert set(PROVIDERS) == {slug for slug, _ in stored}
     misuse(watched)
-    for slug in ("openai", "anthropic"):
+    for slug in ("openai", "anthropic", "sambanova", "azure", "google"):
         use(watched, slug, next(key for found, key in stored if found == slug))
     words = [token(), token()]
     watched.secrets += words

@@ -130,6 +130,22 @@ async def test_the_secret_leaves_only_for_the_provider(calls: Calls) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
+async def test_a_caller_is_not_told_the_key_by_an_error(calls: Calls, stream: bool) -> None:
+    """Whatever the key looks like, and whether it comes as a status or inside the answer."""
+    key = "abcdefgh"  # of sk-abcdefgh; no pattern knows it without its beginning
+    error = {"message": f"nobody has {key}", "type": "server_error"}
+    inside = chunk({"content": "x"}) + b"data: " + json.dumps({"error": error}).encode() + b"\n\n"
+    for answer in (
+        httpx.Response(400, json={"error": error}, headers={"retry-after": key}),
+        stream_answer(inside) if stream else httpx.Response(200, json={"error": error}),
+    ):
+        calls.provider.answers = [answer]
+        client = await calls.call(stream=stream)
+        assert b"nobody has [redacted]" in client.body
+        assert key not in repr(client.sent)
+
+
+@pytest.mark.parametrize("stream", [False, True])
 async def test_routed_is_durable_before_the_request_leaves(calls: Calls, stream: bool) -> None:
     seen: list[int] = []
 
