@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from api.web.session import COOKIE, SESSION_S, Session, Sessions
 
 HEADERS: Final[Mapping[str, str]] = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
         " connect-src 'self'; font-src 'self'; form-action 'self'; frame-ancestors 'none';"
         " base-uri 'none'"
     ),
@@ -36,6 +37,7 @@ HEADERS: Final[Mapping[str, str]] = {
 FIELDS_MAX: Final = 200
 NEXT_CHARS_MAX: Final = 2000
 _URL_SAFE: Final = "/?&=#%+,:;@!$'()*~[]"
+_HOST: Final = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _OUR_OWN: Final = frozenset({"same-origin", "none"})
 _FOR_PROGRAMS: Final = ("/api/", "/v1/", "/static/", "/healthz", "/readyz", "/metrics", "/openapi")
 TITLES: Final[Mapping[int, str]] = {
@@ -121,7 +123,13 @@ class Pages:
 
     def base_url(self, request: Request) -> str:
         """What stands before every path of this server, without a slash at its end."""
-        return self._public_url or str(request.base_url).rstrip("/")
+        if self._public_url is not None:
+            return self._public_url
+        asked = request.headers.get("host", "")
+        if _HOST.fullmatch(asked):
+            return f"{request.url.scheme}://{asked}"
+        host, port = request.scope.get("server") or ("localhost", None)
+        return f"{request.url.scheme}://{host}" + (f":{port}" if port else "")
 
     def visitor(self, request: Request, *roles: str) -> Session:
         """Who looks, if their role is one of these (any role, if none is named).
