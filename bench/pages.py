@@ -48,7 +48,7 @@ _FILL: Final = """
         concat('key_', toString(number % 7)), concat('cred_', toString(number % 9)),
         ['openai', 'anthropic', 'google', 'groq', 'openrouter'][number % 5 + 1], 'openai.chat',
         model, concat('model-', toString(number % 13)) AS model,
-        map('team', concat('team-', toString(number % 4))), number % 2, 
+        map('team', concat('team-', toString(number % 4))), number % 2,
         if(number % 33 = 0, 'failed', 'settled') AS state,
         multiIf(failed, 'failed', number % 101 = 0, 'unrated', 'priced') AS status,
         multiIf(failed, 'none', number % 12 = 0, 'estimate', 'provider'),

@@ -1,7 +1,7 @@
 """Usage, fees and single calls: `/api/v1/usage` (API.md 5)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
@@ -14,13 +14,13 @@ from api.routes.schemas import ERRORS
 from domain.clock import Clock, parse_instant
 from domain.directory import Directory
 from domain.errors import BadValue
-from domain.eventlog.port import EventLog
+from domain.eventlog.port import EventLog, Recorded
 from domain.events.base import JsonObject
 from domain.ids import parse_id
 from pricing.book import Books
 from projections.documents import json_bytes
 from projections.projector import Projector
-from projections.queries.filters import Filters
+from projections.queries.filters import Filters, tag_of
 from projections.queries.requests import LIMIT_DEFAULT, RequestsQuestion, request_list
 from projections.queries.usage import UsageQuestion, groups_of, usage_csv, usage_report
 from projections.rows import RequestState
@@ -50,8 +50,21 @@ class UsageRoutes:
         last = today + timedelta(days=1) if end is None else parse_instant(end, param="to")
         return first, last
 
+    def reach(self, caller: Caller, filters: Filters, account: str | None) -> Filters:
+        """The same filters over no more than the caller may see: callers see their own calls."""
+        own = replace(filters, api_key=caller.key_id) if caller.role == "caller" else filters
+        return own.of_account(self.access.reach(caller, account))
+
     def request(self, caller: Caller, request_id: str) -> JsonObject:
         """One call from the log itself: its receipt, its events and its state."""
+        recorded, state = self.found(caller, request_id)
+        return request_trail(recorded, state, self.books, self.directory)
+
+    def found(self, caller: Caller, request_id: str) -> tuple[Sequence[Recorded], RequestState]:
+        """The events of a call and what they lead to.
+
+        Raises ApiError 404 for a call that the caller may not see or that is not there.
+        """
         try:
             recorded = self.log.stream(parse_id("req", request_id))
         except BadValue:
@@ -59,7 +72,7 @@ class UsageRoutes:
         state = request_state(recorded)
         if state is None or not self._may_see(caller, state):
             raise ApiError(404, "not_found", "There is no such request.")
-        return request_trail(recorded, state, self.books, self.directory)
+        return recorded, state
 
     def _may_see(self, caller: Caller, state: RequestState) -> bool:
         if caller.sees_all_accounts:
@@ -92,7 +105,7 @@ def router(usage: UsageRoutes) -> APIRouter:
             start=first,
             end=last,
             group_by=groups_of(group_by),
-            filters=filters.of_account(usage.access.reach(caller, account)),
+            filters=usage.reach(caller, filters, account),
         )
         projector = usage.projector()
         answer = usage_report(projector.store, question, as_of=projector.as_of)
@@ -116,7 +129,7 @@ def router(usage: UsageRoutes) -> APIRouter:
         question = RequestsQuestion(
             start=first,
             end=last,
-            filters=filters.of_account(usage.access.reach(caller, account)),
+            filters=usage.reach(caller, filters, account),
             after=after,
             limit=limit,
         )
@@ -141,6 +154,7 @@ def _filters(
     usage_source: _Text = None,
     status: _Text = None,
     sandbox: bool | None = None,
+    tag: _Text = None,
 ) -> Filters:
     return Filters(
         provider=provider,
@@ -151,4 +165,5 @@ def _filters(
         usage_source=usage_source,
         status=status,
         sandbox=sandbox,
+        tag=None if tag is None else tag_of(tag),
     )

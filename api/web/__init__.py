@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fastapi import APIRouter
 from starlette.routing import Route
 
-from api.web import api_keys, keys, sign_in, start
+from api.web import api_keys, call, keys, sign_in, start, usage
 from api.web.assets import serve_asset
 from api.web.operations import Operations
 from api.web.operator import routers as operator_routers
@@ -22,3 +22,5 @@ def routers(pages: Pages, operations: Operations) -> Iterable[APIRouter]:
     yield keys.router(pages, operations)
     yield start.router(pages, operations)
     yield from operator_routers(pages, operations)
+    yield usage.router(pages, operations)
+    yield call.router(pages, operations)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from domain.errors import BadValue
+from domain.tags import is_tag
 from projections.store.port import Value
 
 _COLUMNS: Final = {
@@ -54,3 +56,11 @@ class Filters:
             parts.append("AND l.tags[{tag_name:String}] = {tag_value:String}")
             parameters["tag_name"], parameters["tag_value"] = self.tag
         return " ".join(parts), parameters
+
+
+def tag_of(text: str) -> tuple[str, str]:
+    """Read `team=a`. Raises BadValue."""
+    name, equals, value = text.partition("=")
+    if not equals or not is_tag(name) or not is_tag(value):
+        raise BadValue("a tag is written as name=value", param="tag")
+    return name, value

@@ -54,6 +54,7 @@ class Reports:
         self.projector = Projector(log=log, store=tables, books=self.world.books)
         self.register = InvoiceRegister(log)
         self.open = True
+        self.access = Access(self.directory, clock)
         self.app = self._app()
 
     def ready(self) -> Projector:
@@ -93,8 +94,7 @@ class Reports:
         self.projector.catch_up()
 
     def _app(self) -> FastAPI:
-        app = FastAPI()
-        access = Access(self.directory, self.world.clock)
+        app, access = FastAPI(), self.access
         app.include_router(
             usage.router(
                 usage.UsageRoutes(

@@ -1,0 +1,113 @@
+"""Calls: the list, newest first, and the whole life of one."""
+
+# No `from __future__ import annotations` here: FastAPI has to see what `router` closes over.
+
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth import REPORT_READERS, Caller
+from api.routes.usage import UsageRoutes
+from api.web.choices import Choices
+from api.web.life import life
+from api.web.names import Names
+from api.web.operations import Operations
+from api.web.pages import Pages, page_route
+from api.web.usage import OPTIONS, place_of, still, unchanged
+from domain.events.base import JsonObject
+from projections.queries.requests import RequestsQuestion, request_list
+
+LIMIT: Final = 50
+"""Calls of a page."""
+LIMIT_SHORT: Final = 10
+READERS: Final = ("caller", *REPORT_READERS)
+
+
+class CallPages:
+    """What the routes of this file share."""
+
+    def __init__(self, usage: UsageRoutes, names: Names) -> None:
+        self.usage = usage
+        self.names = names
+
+    def choices(self, request: Request) -> Choices:
+        """What the address asks."""
+        return Choices.of(request.query_params, self.usage.clock.now())
+
+    def page(self, caller: Caller, choices: Choices, after: str | None, limit: int) -> JsonObject:
+        """A page of the list, as the JSON route gives it. Raises ApiError 404, 503, BadValue."""
+        question = RequestsQuestion(
+            start=choices.start,
+            end=choices.end,
+            filters=self.usage.reach(caller, choices.filters, choices["account"] or None),
+            after=after,
+            limit=limit,
+        )
+        projector = self.usage.projector()
+        answer = request_list(projector.store, question, as_of=projector.as_of)
+        return {**answer, "place": place_of(projector.as_of)}
+
+
+def router(pages: Pages, operations: Operations) -> APIRouter:
+    """The routes of this file."""
+    routes = APIRouter(route_class=page_route(pages), include_in_schema=False)
+    calls = CallPages(operations.usage, Names(operations.provider_keys))
+
+    @routes.get("/calls")
+    def page(request: Request) -> Response:
+        """A page of the list with its filters."""
+        session = pages.visitor(request, *READERS)
+        choices, after = calls.choices(request), request.query_params.get("after") or None
+        listed = None
+        if not choices.problems:
+            listed = calls.page(session.caller, choices, after, LIMIT)
+        return pages.show(
+            request,
+            "call/calls.html",
+            session,
+            status=400 if choices.problems else 200,
+            title="Calls",
+            choices=choices,
+            offered=calls.names.choices(session.caller, choices["account"] or None),
+            options=OPTIONS,
+            listed=listed,
+            after=after,
+            names=calls.names,
+        )
+
+    @routes.get("/calls/rows")
+    def rows(request: Request) -> Response:
+        """The newest calls, or nothing while the page has them."""
+        session = pages.visitor(request, *READERS)
+        choices = calls.choices(request)
+        if "hx-request" not in request.headers or choices.problems:
+            return pages.go(request, f"/calls?{choices.query()}")
+        if still(request, calls.usage):
+            return unchanged()
+        limit = LIMIT_SHORT if "limit" in request.query_params else LIMIT
+        return pages.show(
+            request,
+            "call/rows.html",
+            session,
+            title="Calls",
+            choices=choices,
+            listed=calls.page(session.caller, choices, None, limit),
+            after=None,
+            names=calls.names,
+        )
+
+    @routes.get("/calls/{request_id}")
+    def call(request: Request, request_id: str) -> Response:
+        """One call: from the log, so it is there at once."""
+        session = pages.visitor(request)
+        return pages.show(
+            request,
+            "call/call.html",
+            session,
+            title="Call",
+            call=life(calls.usage, session.caller, request_id, calls.names),
+        )
+
+    return routes

@@ -1,0 +1,77 @@
+"""What the tables know about one request beyond its own events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from domain.clock import instant_text
+from domain.ids import public_id
+from projections.queries.billing import BILLED_EVENTS, reach
+from projections.store.port import ProjectionStore
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of a call that was made more than once."""
+
+    request_id: str
+    provider: str
+    model: str
+    state: str
+    failure: str
+    ended_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """An invoice that holds the request, or an adjustment of it."""
+
+    invoice_id: str
+    number: str
+    issued_at: str
+
+
+def attempts(store: ProjectionStore, account_id: str, first: UUID) -> Sequence[Attempt]:
+    """All requests of the call that began with this one, in their order, as far as they ended."""
+    rows = store.query(
+        """
+        SELECT request_id, provider, model, state, failure, toUnixTimestamp64Micro(terminal_at)
+        FROM $db.request_lines
+        WHERE account_id = {account:String} AND sign = 1
+            AND (attempt_of = {first:String} OR request_id = {uuid:UUID})
+        ORDER BY terminal_at, version DESC, toString(request_id)
+        LIMIT 1 BY request_id
+        """,
+        {"account": account_id, "first": public_id("req", first), "uuid": str(first)},
+    )
+    return [
+        Attempt(public_id("req", request), provider, model, state, failure, _instant(at))
+        for request, provider, model, state, failure, at in rows
+    ]
+
+
+def billed(
+    store: ProjectionStore, account_id: str, events: Sequence[UUID], *, as_of: Mapping[str, int]
+) -> Sequence[Billed]:
+    """The invoices that hold lines of these events, in the order of issue."""
+    sql = f"""
+        SELECT DISTINCT invoice_id, number, toUnixTimestamp64Micro(issued_at)
+        FROM $db.closed_periods FINAL
+        WHERE account_id = {{account:String}}
+            AND invoice_id IN (SELECT billed_in FROM ({BILLED_EVENTS}) WHERE billed_in != '')
+        ORDER BY issued_at, invoice_id
+    """  # noqa: S608 - put together from our own text; values are parameters
+    rows = store.query(
+        sql,
+        {**reach(as_of), "account": account_id, "events": [str(event) for event in events]},
+    )
+    return [Billed(invoice, number, _instant(at)) for invoice, number, at in rows]
+
+
+def _instant(since: int) -> str:
+    return instant_text(_EPOCH + timedelta(microseconds=since))
