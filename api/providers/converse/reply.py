@@ -11,7 +11,7 @@ from api.providers.chunks import created, openai_usage
 from api.providers.converse.usage import normalise_converse_usage, price_context
 from api.providers.failures import unreadable
 from api.providers.lenient import json_object, objects, text_of
-from api.providers.messages.reply import redacted_thought, thought
+from api.providers.messages.reply import message_of, redacted_thought, thought
 from api.providers.messages.request import JSON_TOOL
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, RawObject
 from api.providers.usage import Normalised, keep_raw, section, told_word
@@ -107,23 +107,14 @@ def _message(content: Any, *, unwrap_json: bool) -> tuple[RawObject, bool]:
             if text_of(told, "signature"):
                 details.append(thought(thoughts[-1], text_of(told, "signature"), index))
         elif text_of(reasoning, "redactedContent"):
-            data = {"data": text_of(reasoning, "redactedContent")}
-            details.append(redacted_thought(data, index))
+            details.append(redacted_thought(text_of(reasoning, "redactedContent"), index))
         elif use and is_ours(use):
             call = _tool_call(use)
             if unwrap_json and use.get("name") == JSON_TOOL:
                 texts.append(call["function"]["arguments"])
             else:
                 calls.append(call)
-    text, thinking = "".join(texts), "".join(thoughts)
-    message: RawObject = {
-        "role": "assistant",
-        "content": text if text or not calls else None,
-        "refusal": None,
-    }
-    extras = {"reasoning_content": thinking, "reasoning_details": details, "tool_calls": calls}
-    message.update({name: value for name, value in extras.items() if value})
-    return message, bool(text or calls or details or thinking)
+    return message_of(texts, thoughts, details, calls)
 
 
 def _text(block: Mapping[str, Any]) -> str:

@@ -10,8 +10,7 @@ from api.providers.converse.reply import REQUEST_ID, finish_reason, is_ours, set
 from api.providers.converse.wire import BadFrame, Frame, FrameDecoder
 from api.providers.failures import classify_inside, unreadable
 from api.providers.lenient import json_object, text_of
-from api.providers.messages.reply import redacted_thought, thought
-from api.providers.messages.request import JSON_TOOL
+from api.providers.messages.blocks import Blocks
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, ProviderFailure, RawObject
 from api.providers.usage import section, told_word
 
@@ -36,9 +35,9 @@ class StreamReader:
         self._chunks = ChunkWriter(
             identity=self._outcome.upstream_id or "", created=created(headers), model=call.model
         )
-        self._blocks: dict[int, _Block] = {}
-        self._tools = 0
-        self._said: list[str] = []
+        self._blocks = Blocks(unwrap_json=unwrap_json)
+        self._foreign: set[int] = set()
+        """Numbers of the blocks that belong to the provider's own tools."""
         self._started = False
         self._stop: tuple[RawObject, bytes] = {}, b""
         self._report: tuple[RawObject, bytes] = {}, b""
@@ -73,7 +72,7 @@ class StreamReader:
 
     def received_text(self) -> str:
         """What the model said so far."""
-        return "".join(self._said)
+        return "".join(self._blocks.words)
 
     def _take(self, frame: Frame, chunks: list[Chunk]) -> None:
         if self._done or self._outcome.failure is not None:
@@ -99,56 +98,31 @@ class StreamReader:
     def _block_start(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
         start = section(found, "start")
         use = section(start, "toolUse")
-        block = self._block(found)
-        if not use or not is_ours(use):
+        if use and is_ours(use):
+            name, identity = text_of(use, "name"), text_of(use, "toolUseId")
+            self._emit(chunks, self._blocks.call(_index(found), name, identity))
+        elif start:
             # What the provider's own tools did is not the client's to see.
-            block.foreign = bool(start)
-            return
-        name = text_of(use, "name")
-        self._outcome.generated = True
-        block.is_call = True
-        block.is_json = self._unwrap_json and name == JSON_TOOL
-        if not block.is_json:
-            block.tool = self._tools
-            self._tools += 1
-            self._said.append(name)
-            called = {"name": name, "arguments": ""}
-            identity = text_of(use, "toolUseId")
-            self._emit_call(chunks, block, {"id": identity, "type": "function", "function": called})
+            self._foreign.add(_index(found))
 
     def _block_delta(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
-        delta = section(found, "delta")
-        block = self._block(found)
-        if block.foreign:
+        """Blocks of text and of thoughts begin without being announced."""
+        index, delta, blocks = _index(found), section(found, "delta"), self._blocks
+        if index in self._foreign:
             return
-        self._speak(chunks, "content", text_of(delta, "text"))
-        self._think(chunks, block, section(delta, "reasoningContent"), _index(found))
-        if block.is_call:
-            self._arguments(chunks, block, text_of(section(delta, "toolUse"), "input"))
-
-    def _think(
-        self, chunks: list[Chunk], block: _Block, told: Mapping[str, Any], index: int
-    ) -> None:
-        text = text_of(told, "text")
-        block.thoughts.append(text)
-        block.signature += text_of(told, "signature")
-        self._speak(chunks, "reasoning_content", text)
+        told = section(delta, "reasoningContent")
+        self._emit(chunks, blocks.text(text_of(delta, "text")))
+        self._emit(chunks, blocks.thought(index, text_of(told, "text"), text_of(told, "signature")))
         if text_of(told, "redactedContent"):
-            self._outcome.generated = True
-            data = {"data": text_of(told, "redactedContent")}
-            self._emit(chunks, {"reasoning_details": [redacted_thought(data, index)]})
+            self._emit(chunks, blocks.redacted_thought(index, text_of(told, "redactedContent")))
+        self._emit(chunks, blocks.arguments(index, text_of(section(delta, "toolUse"), "input")))
 
     def _block_stop(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
         index = _index(found)
-        block = self._blocks.pop(index, None)
-        if block is None:
-            return
-        if block.is_call and not block.any_arguments:
-            self._arguments(chunks, block, "{}")
-        if block.signature:
-            self._outcome.generated = True
-            detail = thought("".join(block.thoughts), block.signature, index)
-            self._emit(chunks, {"reasoning_details": [detail]})
+        if index in self._foreign:
+            self._foreign.remove(index)
+        else:
+            self._emit(chunks, self._blocks.end(index))
 
     def _message_stop(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
         if self._outcome.finish_reason is not None:
@@ -176,51 +150,14 @@ class StreamReader:
         if self._done and outcome.complete_usage:
             chunks.append(self._chunks.usage(outcome.usage))
 
-    def _block(self, found: Mapping[str, Any]) -> _Block:
-        """Blocks of text and of thoughts begin without being announced."""
-        return self._blocks.setdefault(_index(found), _Block())
-
-    def _speak(self, chunks: list[Chunk], name: str, text: str) -> None:
-        if text:
-            self._outcome.generated = True
-            self._said.append(text)
-            self._emit(chunks, {name: text})
-
-    def _arguments(self, chunks: list[Chunk], block: _Block, text: str) -> None:
-        if not text:
-            return
-        block.any_arguments = True
-        if block.is_json:
-            self._speak(chunks, "content", text)
-        else:
-            self._said.append(text)
-            self._emit_call(chunks, block, {"function": {"arguments": text}})
-
-    def _emit_call(self, chunks: list[Chunk], block: _Block, call: RawObject) -> None:
-        self._emit(chunks, {"tool_calls": [{"index": block.tool, **call}]})
-
-    def _emit(self, chunks: list[Chunk], delta: RawObject) -> None:
+    def _emit(self, chunks: list[Chunk], deltas: list[RawObject]) -> None:
+        self._outcome.generated = self._blocks.generated
         if self._outcome.finish_reason is None:
-            chunks.append(self._chunks.delta(delta))
+            chunks.extend(map(self._chunks.delta, deltas))
 
     def _fail(self, failure: ProviderFailure) -> None:
         if self._outcome.failure is None:
             self._outcome.failure = failure
-
-
-class _Block:
-    """A content block that is being streamed."""
-
-    __slots__ = ("any_arguments", "foreign", "is_call", "is_json", "signature", "thoughts", "tool")
-
-    def __init__(self) -> None:
-        self.tool = 0
-        self.is_call = False
-        self.is_json = False
-        self.foreign = False
-        self.any_arguments = False
-        self.thoughts: list[str] = []
-        self.signature = ""
 
 
 _HANDLERS: Final = {

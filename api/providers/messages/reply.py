@@ -116,13 +116,20 @@ def _message(content: Any, *, unwrap_json: bool) -> tuple[RawObject, bool]:
             if block.get("signature"):
                 details.append(thought(thoughts[-1], text_of(block, "signature"), index))
         elif kind == "redacted_thinking":
-            details.append(redacted_thought(block, index))
+            details.append(redacted_thought(text_of(block, "data"), index))
         elif kind == "tool_use":
             call = _tool_call(block)
             if unwrap_json and block.get("name") == JSON_TOOL:
                 texts.append(call["function"]["arguments"])
             else:
                 calls.append(call)
+    return message_of(texts, thoughts, details, calls)
+
+
+def message_of(
+    texts: list[str], thoughts: list[str], details: list[RawObject], calls: list[RawObject]
+) -> tuple[RawObject, bool]:
+    """The assistant's message, and whether it says anything."""
     text, thinking = "".join(texts), "".join(thoughts)
     message: RawObject = {
         "role": "assistant",
@@ -179,6 +186,7 @@ def refusal_of(found: Mapping[str, Any]) -> str | None:
 
 
 def thought(text: str, signature: str, index: int) -> RawObject:
+    """A signed thought as an item of `reasoning_details`."""
     return {
         "type": "reasoning.text",
         "text": text,
@@ -188,8 +196,8 @@ def thought(text: str, signature: str, index: int) -> RawObject:
     }
 
 
-def redacted_thought(block: Mapping[str, Any], index: int) -> RawObject:
-    data = text_of(block, "data")
+def redacted_thought(data: str, index: int) -> RawObject:
+    """A thought that only the model can read, as an item of `reasoning_details`."""
     return {"type": "reasoning.encrypted", "data": data, "format": _FORMAT, "index": index}
 
 

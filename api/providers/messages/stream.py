@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import orjson
-
-from api.providers.chunks import created, openai_usage
+from api.providers.chunks import ChunkWriter, created
 from api.providers.failures import classify_inside, unreadable
 from api.providers.lenient import json_object, text_of
+from api.providers.messages.blocks import Blocks
 from api.providers.messages.reply import (
     START_USAGE,
     block_index,
     finish_reason,
-    redacted_thought,
     refusal_of,
     settle,
-    thought,
 )
-from api.providers.messages.request import JSON_TOOL
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, ProviderFailure, RawObject
 from api.providers.sse import SseDecoder, SseEvent
 from api.providers.usage import told_word
@@ -34,11 +30,11 @@ class StreamReader:
         self._unwrap_json = unwrap_json
         self._events = SseDecoder()
         self._outcome = Outcome()
-        self._head = b""
+        self._chunks: ChunkWriter | None = None
         self._reports: list[tuple[Any, bytes, tuple[str, ...]]] = []
-        self._blocks: dict[int, _Block] = {}
-        self._tools = 0
-        self._said: list[str] = []
+        self._blocks = Blocks(unwrap_json=unwrap_json)
+        self._kinds: dict[int, str] = {}
+        """Number → type of the blocks that have begun."""
         self._stop_reason: str | None = None
         self._refusal: str | None = None
         self._finish_given = False
@@ -74,13 +70,13 @@ class StreamReader:
         if not self._done and self._stop_reason is not None and outcome.failure is None:
             tail += self._usage_chunk()
         outcome.tail = tuple(tail)
-        if outcome.failure is None and not self._head and self._any_bytes:
+        if outcome.failure is None and self._chunks is None and self._any_bytes:
             outcome.failure = unreadable("The provider's answer is not an event stream.")
         return outcome
 
     def received_text(self) -> str:
         """What the model said so far."""
-        return "".join(self._said)
+        return "".join(self._blocks.words)
 
     def _take(self, event: SseEvent, chunks: list[Chunk]) -> None:
         if self._done:
@@ -99,74 +95,50 @@ class StreamReader:
 
     def _start(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
         message = found.get("message")
-        if not isinstance(message, dict) or self._head:
+        if not isinstance(message, dict) or self._chunks is not None:
             return
         outcome = self._outcome
         outcome.upstream_id = told_word(message.get("id"))
         outcome.model = told_word(message.get("model"))
-        self._head = _envelope(
-            {
-                "id": outcome.upstream_id or "",
-                "object": "chat.completion.chunk",
-                "created": self._created,
-                "model": outcome.model or self._call.model,
-            }
+        self._chunks = ChunkWriter(
+            identity=outcome.upstream_id or "",
+            created=self._created,
+            model=outcome.model or self._call.model,
         )
         self._reports.append((message.get("usage"), data, START_USAGE))
-        self._emit(chunks, {"role": "assistant", "content": ""})
+        self._emit(chunks, [{"role": "assistant", "content": ""}])
 
     def _block_start(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
         given = found.get("content_block")
         if not isinstance(given, dict):
             return
-        kind = str(given.get("type"))
-        block = self._blocks[block_index(found)] = _Block(kind)
+        index, blocks = block_index(found), self._blocks
+        kind = self._kinds[index] = str(given.get("type"))
         if kind == "tool_use":
-            name = str(given.get("name"))
-            block.is_json = self._unwrap_json and name == JSON_TOOL
-            self._outcome.generated = True
-            if not block.is_json:
-                block.tool = self._tools
-                self._tools += 1
-                self._said.append(name)
-                called = {"name": name, "arguments": ""}
-                self._emit_call(
-                    chunks, block, {"id": given.get("id"), "type": "function", "function": called}
-                )
+            self._emit(chunks, blocks.call(index, str(given.get("name")), given.get("id")))
         elif kind == "redacted_thinking":
-            self._outcome.generated = True
-            self._emit(chunks, {"reasoning_details": [redacted_thought(given, block_index(found))]})
+            self._emit(chunks, blocks.redacted_thought(index, text_of(given, "data")))
         elif kind == "text" and given.get("text"):
-            self._speak(chunks, "content", str(given["text"]))
+            self._emit(chunks, blocks.text(str(given["text"])))
 
     def _block_delta(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
-        delta = found.get("delta")
-        block = self._blocks.get(block_index(found))
-        if not isinstance(delta, dict) or block is None:
+        delta, index = found.get("delta"), block_index(found)
+        if not isinstance(delta, dict) or index not in self._kinds:
             return
-        kind = delta.get("type")
+        kind, blocks = delta.get("type"), self._blocks
         if kind == "text_delta":
-            self._speak(chunks, "content", text_of(delta, "text"))
+            self._emit(chunks, blocks.text(text_of(delta, "text")))
         elif kind == "thinking_delta":
-            text = text_of(delta, "thinking")
-            block.thoughts.append(text)
-            self._speak(chunks, "reasoning_content", text)
-        elif kind == "signature_delta":
-            block.signature += text_of(delta, "signature")
-        elif kind == "input_json_delta" and block.kind == "tool_use":
-            self._arguments(chunks, block, text_of(delta, "partial_json"))
+            self._emit(chunks, blocks.thought(index, text_of(delta, "thinking")))
+        elif kind == "signature_delta" and self._kinds[index] == "thinking":
+            self._emit(chunks, blocks.thought(index, "", text_of(delta, "signature")))
+        elif kind == "input_json_delta":
+            self._emit(chunks, blocks.arguments(index, text_of(delta, "partial_json")))
 
     def _block_stop(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
         index = block_index(found)
-        block = self._blocks.pop(index, None)
-        if block is None:
-            return
-        if block.kind == "tool_use" and not block.any_arguments:
-            self._arguments(chunks, block, "{}")
-        if block.kind == "thinking" and block.signature:
-            self._outcome.generated = True
-            detail = thought("".join(block.thoughts), block.signature, index)
-            self._emit(chunks, {"reasoning_details": [detail]})
+        if self._kinds.pop(index, None) is not None:
+            self._emit(chunks, self._blocks.end(index))
 
     def _message_delta(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
         delta = found.get("delta")
@@ -188,22 +160,19 @@ class StreamReader:
 
     def _finish(self, chunks: list[Chunk]) -> None:
         """The last chunk with choices, once."""
-        if self._finish_given or not self._head:
+        if self._finish_given or self._chunks is None:
             return
         self._finish_given = True
         reason = finish_reason(self._stop_reason, unwrap_json=self._unwrap_json)
         delta = {}
         if reason == "content_filter" and self._refusal:
             delta["refusal"] = self._refusal
-        chunks.append(Chunk(self._chunk(delta, reason), True, True))
+        chunks.append(self._chunks.finish(delta, reason))
 
     def _usage_chunk(self) -> list[Chunk]:
-        if not self._head or not self._outcome.complete_usage:
+        if self._chunks is None or not self._outcome.complete_usage:
             return []
-        # The part before the choices is the same in every chunk.
-        head = self._head[: -len(_CHOICES)]
-        usage = orjson.dumps(openai_usage(self._outcome.usage))
-        return [Chunk(head + b',"choices":[],"usage":' + usage + b"}", False, True)]
+        return [self._chunks.usage(self._outcome.usage)]
 
     def _settle(self) -> None:
         outcome = self._outcome
@@ -214,52 +183,14 @@ class StreamReader:
             # A count before the reason to stop was told is an interim one.
             outcome.complete_usage = False
 
-    def _speak(self, chunks: list[Chunk], name: str, text: str) -> None:
-        if text:
-            self._outcome.generated = True
-            self._said.append(text)
-            self._emit(chunks, {name: text})
-
-    def _arguments(self, chunks: list[Chunk], block: _Block, text: str) -> None:
-        if not text:
-            return
-        block.any_arguments = True
-        if block.is_json:
-            self._speak(chunks, "content", text)
-        else:
-            self._said.append(text)
-            self._emit_call(chunks, block, {"function": {"arguments": text}})
-
-    def _emit_call(self, chunks: list[Chunk], block: _Block, call: RawObject) -> None:
-        self._emit(chunks, {"tool_calls": [{"index": block.tool, **call}]})
-
-    def _emit(self, chunks: list[Chunk], delta: RawObject) -> None:
-        if self._head:
-            chunks.append(Chunk(self._chunk(delta, None), True, False))
-
-    def _chunk(self, delta: RawObject, reason: str | None) -> bytes:
-        end = b"null" if reason is None else orjson.dumps(reason)
-        return b"".join(
-            (self._head, orjson.dumps(delta), b',"logprobs":null,"finish_reason":', end, b"}]}")
-        )
+    def _emit(self, chunks: list[Chunk], deltas: list[RawObject]) -> None:
+        self._outcome.generated = self._blocks.generated
+        if self._chunks is not None:
+            chunks.extend(map(self._chunks.delta, deltas))
 
     def _fail(self, failure: ProviderFailure) -> None:
         if self._outcome.failure is None:
             self._outcome.failure = failure
-
-
-class _Block:
-    """A content block that is being streamed."""
-
-    __slots__ = ("any_arguments", "is_json", "kind", "signature", "thoughts", "tool")
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.tool = 0
-        self.is_json = False
-        self.any_arguments = False
-        self.thoughts: list[str] = []
-        self.signature = ""
 
 
 _HANDLERS: Final = {
@@ -271,9 +202,3 @@ _HANDLERS: Final = {
     "message_stop": StreamReader._message_stop,
 }
 """Other types (`ping`, and what is yet to come) say nothing to us."""
-
-_CHOICES: Final = b',"choices":[{"index":0,"delta":'
-
-
-def _envelope(head: RawObject) -> bytes:
-    return orjson.dumps(head)[:-1] + _CHOICES
