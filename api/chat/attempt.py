@@ -247,7 +247,7 @@ class Attempt:
         if isinstance(event, RequestFailed) or not _is_whole(ending, outcome):
             rest = held.rest()
             if rest:
-                await self._reply.stream(rest)
+                await self._reply.last_words(rest)
             return await self._end(self._why(outcome, broken), event, receipt)
         made = chunk_of_ours(
             identity=outcome.upstream_id or self._reply.request_id,

@@ -75,6 +75,14 @@ class Reply:
         if data:
             await self._body(data, more=True)
 
+    async def last_words(self, data: bytes) -> None:
+        """More of a stream that is settled: a caller who reads nothing keeps no place for ever."""
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self.stream(data)
+        except TimeoutError:
+            self.gone = True
+
     async def end_stream(self, data: bytes) -> None:
         """The last bytes of a stream."""
         await self._last(data, stream=True)

@@ -60,9 +60,7 @@ class Report:
         if rules.beside is not None:
             self._see_beside(found.get(rules.beside), data, final)
         for name in ("usage", *self._recounts):
-            told = found.get(name)
-            if isinstance(told, dict) and told:
-                self._told[name] = _Told(told, data, (name,), final)
+            self._hear(name, found.get(name), data, (name,), final)
         if rules.breakdown is not None and found.get(rules.breakdown):
             self._breakdown = found[rules.breakdown]
         outcome.model = told_word(found.get("model")) or outcome.model
@@ -138,11 +136,19 @@ class Report:
     def _see_beside(self, beside: Any, data: bytes, final: bool) -> None:
         if not isinstance(beside, dict):
             return
-        told = beside.get("usage")
-        if isinstance(told, dict) and told:
-            self._told["usage"] = _Told(told, data, (str(self._rules.beside), "usage"), final)
+        path = (str(self._rules.beside), "usage")
+        self._hear("usage", beside.get("usage"), data, path, final)
         if self._rules.breakdown is not None and beside.get(self._rules.breakdown):
             self._breakdown = beside[self._rules.breakdown]
+
+    def _hear(self, name: str, told: Any, data: bytes, path: tuple[str, ...], final: bool) -> None:
+        """The last report counts; one without both counts does not undo a final one with both."""
+        if not isinstance(told, dict) or not told:
+            return
+        known = self._told.get(name)
+        if known is not None and known.final and _counts(known.usage) and not _counts(told):
+            return
+        self._told[name] = _Told(told, data, path, final)
 
     def _see_said(self, said: RawObject) -> None:
         rules = self._rules
@@ -153,6 +159,10 @@ class Report:
                 self._searches = max(searches, self._searches or 0)
         if rules.metadata is not None and isinstance(said.get(rules.metadata), dict):
             self._metadata = {**self._metadata, **said[rules.metadata]}
+
+
+def _counts(usage: RawObject) -> bool:
+    return usage.get("prompt_tokens") is not None and usage.get("completion_tokens") is not None
 
 
 def _broken(choice: RawObject) -> bool:

@@ -148,8 +148,9 @@ class StreamReader:
             self._finish(chunks)
         usage = found.get("usage")
         if isinstance(usage, dict):
-            # The counts grow from one report to the next: the last one holds them all.
-            del self._reports[1:]
+            # The counts grow from one report to the next: the last one that counts the output
+            # holds them all, but for what comes still later without it.
+            del self._reports[1 if usage.get("output_tokens") else 2 :]
             self._reports.append((usage, data, ("usage",)))
 
     def _message_stop(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:

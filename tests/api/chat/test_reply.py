@@ -191,3 +191,17 @@ async def test_a_caller_who_does_not_take_the_end_has_gone(
     async with asyncio.timeout(5):
         await (reply.end_stream(DONE) if stream else reply.json(b"{}"))
     assert reply.gone
+
+
+async def test_a_caller_who_does_not_take_what_comes_before_an_error_has_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("api.chat.reply.LAST_WORDS_S", 0.01)
+
+    async def stuck(message: Any) -> None:
+        await asyncio.Event().wait()
+
+    reply = Reply(stuck, request_id="req_1")
+    async with asyncio.timeout(5):
+        await reply.last_words(b"data: {}\n\n")
+    assert reply.gone

@@ -103,6 +103,19 @@ def test_usage_counts_once_wherever_it_stands(place: str) -> None:
     assert len(outcome.usage_raw) == 1
 
 
+@pytest.mark.parametrize("half", [{"total_time": 0.4}, {"completion_tokens": 9}, {}, None])
+def test_half_a_report_does_not_undo_a_whole_one(half: object) -> None:
+    whole = {"choices": [], "usage": USAGE}
+    late = {"choices": [], "usage": half}
+    _, outcome = read(events(chunk("a", "stop"), whole, late), call(stream=True))
+    assert outcome.usage == {"input_tokens": 5, "output_tokens": 2}
+    assert outcome.complete_usage
+    # A running count is no report: what comes at the end is the last word, though it lacks one.
+    running = chunk("a", usage=USAGE)
+    _, outcome = read(events(running, chunk(None, "stop"), late), call(stream=True))
+    assert not outcome.complete_usage
+
+
 def test_a_running_count_is_not_a_report() -> None:
     _, outcome = read(events(chunk("a", usage=USAGE)), call(stream=True))
     assert outcome.usage == {"input_tokens": 5, "output_tokens": 2}

@@ -64,6 +64,17 @@ def test_an_output_of_zero_that_was_told_is_a_zero() -> None:
     assert outcome.complete_usage
 
 
+def test_reports_that_lack_the_output_do_not_undo_it() -> None:
+    for late in ({"output_tokens": 0}, {"output_tokens": None}, {"cache_read_input_tokens": 3}):
+        reading = reader()
+        reading.feed(start() + ending(output_tokens=7) + ending(None) + ending(None, **late) + STOP)
+        outcome = reading.finish()
+        assert outcome.usage["output_tokens"] == 7
+        assert outcome.usage["input_tokens"] == 9 + late.get("cache_read_input_tokens", 0)
+        assert outcome.complete_usage
+        assert len(outcome.usage_raw) <= 3
+
+
 def test_the_last_chunk_does_not_wait_for_the_last_event() -> None:
     reading = reader()
     reading.feed(start() + block(0, type="text", text="") + delta(0, type="text_delta", text="a"))
