@@ -70,7 +70,7 @@ def test_reports_that_lack_the_output_do_not_undo_it() -> None:
         reading.feed(start() + ending(output_tokens=7) + ending(None) + ending(None, **late) + STOP)
         outcome = reading.finish()
         assert outcome.usage["output_tokens"] == 7
-        assert outcome.usage["input_tokens"] == 9 + late.get("cache_read_input_tokens", 0)
+        assert outcome.usage["input_tokens"] == 9 + (late.get("cache_read_input_tokens") or 0)
         assert outcome.complete_usage
         assert len(outcome.usage_raw) <= 3
 
