@@ -16,6 +16,7 @@ must be true.
 from __future__ import annotations
 
 import re
+import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,11 @@ _EDITION: Final = re.compile(r"(?P<name>[a-z.-]+)=(?P<path>.+)@(?P<day>\d{4}-\d\
 _ECHO: Final = re.compile(r"-v1:0$")
 """How genai-prices ends the id of a Bedrock model that it knows by a pattern: real ids may not."""
 _VERSION: Final = re.compile(r"-(\d+(?:\.\d+)+)(?=[-.])")
+_OF_ANOTHER_KIND: Final = (
+    *(OSError, ImportError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+    tarfile.TarError,
+)
+"""What the readers, which trust their files, come upon in one that is not theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +74,17 @@ class Edition:
         return f"{self.name} {version[1] if version else self.as_of}"
 
     def read(self) -> Source:
-        """The source itself. Raises OSError, ValueError, KeyError for a file of another kind."""
-        return READERS[self.name](self.path, self.label, self.as_of)
+        """The source itself. Raises BadValue for a file of another kind, or without our models."""
+        try:
+            source = READERS[self.name](self.path, self.label, self.as_of)
+            empty = not any(True for _ in source.offers())
+        except _OF_ANOTHER_KIND as error:
+            why = f"source {self.name}: {self.path} cannot be read: {error!r}"
+            raise BadValue(why, param="source") from error
+        if empty:
+            why = f"source {self.name}: {self.path} lists no model of our providers"
+            raise BadValue(why, param="source")
+        return source
 
 
 def edition_of(text: str) -> Edition:
@@ -102,7 +117,7 @@ def propose(
     """What the sources know and the book of these lines does not. Reads the editions' files.
 
     Rulings, names and rows kept by hand are the reviewed ones, unless others are given. Raises
-    BadValue for an edition of a later day than the refresh.
+    BadValue for an edition of a later day than the refresh, or one that cannot be read.
     """
     dated = list(editions)
     for edition in dated:

@@ -14,7 +14,7 @@ from pricing.book import Entries, PriceBook
 from pricing.load import shipped_lines, shipped_names
 from pricing.sources.decisions import Decision, Decisions
 from pricing.sources.offer import Listed
-from pricing.sources.refresh import Edition, Proposal, append, edition_of, propose
+from pricing.sources.refresh import READERS, Edition, Proposal, append, edition_of, propose
 
 NO_RULINGS = Decisions([])
 
@@ -121,6 +121,17 @@ def test_no_edition_is_newer_than_the_refresh(tmp_path: Path) -> None:
         proposed(listed(tmp_path, "2026-11-24", m=CHEAP), at="2026-11-23")
 
 
+@pytest.mark.parametrize("name", sorted(READERS))
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"models": 5}', '{"a": {"mode": "chat"}}', None])
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, name: str, text: str | None) -> None:
+    """Above all one that reads as empty: a refresh from it would call its source silent."""
+    path = tmp_path / "file-1.2.3"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(BadValue, match=r"file-1\.2\.3 (cannot be read|lists no model)"):
+        proposed(Edition(name, path, "2026-09-30"))
+
+
 def test_every_earlier_book_stays_what_it_was(tmp_path: Path) -> None:
     lines = lines_of(proposed(listed(tmp_path, m=CHEAP)))
     later = listed(tmp_path, "2026-12-01", m=DEAR)
@@ -193,10 +204,11 @@ def test_another_spelling_resolves_by_a_name(tmp_path: Path) -> None:
 
 def test_what_one_source_calls_an_embedding_no_other_makes_a_chat_model(tmp_path: Path) -> None:
     embedding = litellm(tmp_path, mode="embedding")
-    assert (
-        proposed(listed(tmp_path, "2026-09-30", **{"novita-ai__m": CHEAP}), embedding).appended
-        == {}
-    )
+    (entry,) = json.loads(embedding.path.read_text()).values()
+    known = {"novita/m": entry, "novita/chats": {**entry, "mode": "chat"}}
+    embedding.path.write_text(json.dumps(known))
+    found = proposed(listed(tmp_path, "2026-09-30", **{"novita-ai__m": CHEAP}), embedding)
+    assert {e["row"]["model"] for e in entries(found) if "row" in e} == {"chats"}
 
 
 def test_a_contradiction_is_left_to_a_person(tmp_path: Path) -> None:
@@ -221,11 +233,11 @@ def test_models_dev_names_a_model_but_not_its_variants_of_price(tmp_path: Path) 
     assert names == {"z/glm-v5-big": "glm-5", "z/glm-5-fast": "glm-5-fast"}
 
 
-def test_prices_of_our_own_are_seen_at_each_refresh(tmp_path: Path) -> None:
+def test_prices_of_our_own_are_seen_at_each_refresh() -> None:
     own = [line for line in shipped_lines() if b'"sandbox/echo~' in line and b'"row":{' in line]
     row = orjson.loads(own[0])["row"]
     lines = [orjson.dumps({"n": 1, "row": row}, option=orjson.OPT_SORT_KEYS)]
-    (entry,) = entries(proposed(listed(tmp_path), at="2027-03-01", lines=lines))
+    (entry,) = entries(proposed(at="2027-03-01", lines=lines))
     assert entry["seen"] == {"row": row["id"], "at": "2027-03-01T00:00:00.000000Z"}
 
 
