@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 AXE: Final = Path(__file__).parent.parent / "clients/node_modules/axe-core/axe.min.js"
 WIDE: Final = 1440
@@ -53,6 +53,10 @@ class Visitor:
         """Open a page of the server; it must not break."""
         self.page.goto(f"{self.base_url}{path}")
         return self.page
+
+    def settle(self) -> None:
+        """Until nothing that the page has asked for is on its way."""
+        expect(self.page.locator(".htmx-request")).to_have_count(0)
 
     def violations(self) -> list[str]:
         """What axe has against the page as it stands."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from api.chat.inflight import InFlight
 from api.metrics import Metrics
 from api.providers.http import Upstream
 from api.web.session import Sessions
-from domain.clock import SystemClock
+from domain.clock import Clock, SystemClock
 from keytoll.gauges import Gauges
 from keytoll.settings import Settings
 from keytoll.site import Site, base_urls
@@ -58,43 +58,55 @@ class Installation:
         return self.client(self.sessions.sign_in(self.secrets[role]))
 
 
+def installation(
+    environment: Mapping[str, str],
+    *,
+    clock: Clock | None = None,
+    upstream: Upstream | None = None,
+    estimator: Estimator | None = None,
+) -> Installation:
+    """The stores of a data folder, opened, and the application over them."""
+    settings = Settings.from_environment(environment)
+    stores = open_stores(settings, clock or SystemClock(), epoch="test")
+    sessions = Sessions(
+        Access(stores.directory, stores.clock),
+        stores.directory,
+        stores.clock,
+        stores.vault.keyed_hash,
+    )
+    in_flight = InFlight(stores.log, per_account_max=9, drains_max=1, calls_max=9)
+    metrics = Metrics()
+    site = Site(
+        stores=stores,
+        sessions=sessions,
+        upstream=upstream or Upstream(),
+        estimator=estimator or Estimator({}),
+        base_urls=base_urls(settings, sandbox=None),
+        in_flight=in_flight,
+        metrics=metrics,
+        standing=Gauges(stores, in_flight, metrics).standing,
+        workers=list,
+        why_not_ready=lambda: None,
+    )
+    return Installation(stores, sessions, site.application())
+
+
 Install = Callable[..., Installation]
 
 
 @pytest.fixture
 def install(tmp_path: Path) -> Iterator[Install]:
     """Makes an installation, with settings."""
-    opened: list[Stores] = []
+    opened: list[Installation] = []
 
     def install(**settings: str) -> Installation:
-        read = Settings.from_environment({"KEYTOLL_DATA": str(tmp_path / "data"), **settings})
-        stores = open_stores(read, SystemClock(), epoch="test")
-        opened.append(stores)
-        sessions = Sessions(
-            Access(stores.directory, stores.clock),
-            stores.directory,
-            stores.clock,
-            stores.vault.keyed_hash,
-        )
-        in_flight = InFlight(stores.log, per_account_max=1, drains_max=1, calls_max=1)
-        metrics = Metrics()
-        site = Site(
-            stores=stores,
-            sessions=sessions,
-            upstream=Upstream(),
-            estimator=Estimator({}),
-            base_urls=base_urls(read, sandbox=None),
-            in_flight=in_flight,
-            metrics=metrics,
-            standing=Gauges(stores, in_flight, metrics).standing,
-            workers=list,
-            why_not_ready=lambda: None,
-        )
-        return Installation(stores, sessions, site.application())
+        made = installation({"KEYTOLL_DATA": str(tmp_path / "data"), **settings})
+        opened.append(made)
+        return made
 
     yield install
-    for stores in opened:
-        stores.close()
+    for made in opened:
+        made.stores.close()
 
 
 @pytest.fixture
