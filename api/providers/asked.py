@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from api.providers.port import ChatCall, RawObject, UnsupportedParameter
+from api.providers.verbatim import written
 
 NEUTRAL: Final[Mapping[str, tuple[Any, ...]]] = {
     "n": (1,),
@@ -107,3 +108,11 @@ def data_url(url: Any) -> tuple[str, str] | None:
         return None
     media_type = found.group(1).lower()
     return "image/jpeg" if media_type == "image/jpg" else media_type, url[found.end() :]
+
+
+def body_bytes(body: RawObject) -> bytes:
+    """The body as it goes up. Raises UnsupportedParameter if it is nested too deeply."""
+    found = written(body)
+    if found is None:
+        raise UnsupportedParameter("the messages are nested too deeply", param="messages")
+    return found

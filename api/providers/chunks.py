@@ -1,13 +1,16 @@
-"""Answers in OpenAI's form, for dialects that translate: chunks, usage, time."""
+"""Answers in OpenAI's form, for dialects that translate: completions, chunks, usage, time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import orjson
 
-from api.providers.port import Chunk, Headers, RawObject
+from api.providers.failures import unreadable
+from api.providers.port import Chunk, Headers, Outcome, RawObject
+from api.providers.verbatim import written
 
 
 class ChunkWriter:
@@ -60,6 +63,41 @@ class ChunkWriter:
                 b"}]}",
             )
         )
+
+
+def give_completion(
+    outcome: Outcome,
+    choices: list[RawObject],
+    *,
+    created: int,
+    model: str,
+    identity: str | None = None,
+    **more: Any,
+) -> None:
+    """Make the whole answer that was not streamed, by what `outcome` knows of it.
+
+    `model` and `identity` stand in for what the provider did not tell.
+    """
+    answer = written(
+        {
+            "id": identity or outcome.upstream_id or "",
+            "object": "chat.completion",
+            "created": created,
+            "model": outcome.model or model,
+            "choices": choices,
+            **more,
+            "usage": openai_usage(outcome.usage),
+        }
+    )
+    if answer is None:
+        outcome.failure = unreadable("The provider's answer is nested too deeply.")
+    else:
+        outcome.answer = answer
+
+
+def choice_of(message: RawObject, reason: str, logprobs: RawObject | None = None) -> RawObject:
+    """The only choice of a whole answer."""
+    return {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": reason}
 
 
 def openai_usage(usage: Mapping[str, int]) -> RawObject:

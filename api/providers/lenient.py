@@ -55,6 +55,12 @@ def text_of(found: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def index_of(found: Mapping[str, Any], name: str = "index") -> int:
+    """A member that is a place in a list; the first place if it tells none."""
+    value = found.get(name)
+    return value if type(value) is int else 0
+
+
 def _mended(token: re.Match[bytes]) -> bytes:
     found = token.group()
     if not found.startswith(b'"'):

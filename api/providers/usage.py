@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from api.providers.port import Outcome
 from api.providers.verbatim import raw_text
 from domain.events.base import JsonObject
 from domain.usage import COUNT_MAX
@@ -31,8 +32,11 @@ class Normalised:
     anomalies: list[str] = field(default_factory=list)
     provider_cost: JsonObject | None = None
     """{amount, meaning: total | upstream | gateway_fee}: the provider's own figure (EVENTS.md)."""
-    final: bool = False
-    """Both what went in and what came out were told."""
+
+    @property
+    def final(self) -> bool:
+        """Both what went in and what came out were told."""
+        return "input_tokens" in self.usage and "output_tokens" in self.usage
 
     def put(self, unit: str, count: int | None, provenance: str = "reported") -> None:
         """Set a unit, unless the count is unknown, or a sum that is no count any more."""
@@ -77,6 +81,15 @@ def keep_raw(found: Normalised, data: bytes, value: Any, *path: str) -> list[str
         found.note("usage_raw_too_long")
         return []
     return [text]
+
+
+def report_usage(outcome: Outcome, found: Normalised, raw: list[str]) -> None:
+    """Put what the usage objects say, and their texts, into the outcome."""
+    outcome.usage, outcome.provenance = found.usage, found.provenance
+    outcome.parts, outcome.provider_cost = found.parts, found.provider_cost
+    outcome.context = {**outcome.context, **found.context}
+    outcome.anomalies, outcome.complete_usage = found.anomalies, found.final
+    outcome.usage_raw = raw
 
 
 def section(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:

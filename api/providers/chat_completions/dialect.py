@@ -15,12 +15,12 @@ from api.providers.answer_forms import reader_of
 from api.providers.chat_completions.mend import Mender
 from api.providers.chat_completions.mould import Mould
 from api.providers.chat_completions.options import ChatOptions
-from api.providers.chat_completions.report import Report, objects
+from api.providers.chat_completions.report import Report
 from api.providers.chat_completions.request import body_for
 from api.providers.chat_completions.texts import chat_received_text
 from api.providers.chunks import created
 from api.providers.failures import classify, classify_inside, unreadable
-from api.providers.lenient import loads
+from api.providers.lenient import loads, objects
 from api.providers.port import (
     ChatCall,
     Chunk,
@@ -34,6 +34,7 @@ from api.providers.port import (
 )
 from api.providers.sse import SseDecoder, SseEvent
 from api.providers.verbatim import without
+from api.providers.whole_body import WholeBody
 
 NAME: Final = "openai.chat"
 _DONE: Final = b"[DONE]"
@@ -78,30 +79,20 @@ class ChatCompletions:
         return classify(status, headers, body, self._options.failures)
 
 
-class _BodyReader:
+class _BodyReader(WholeBody):
     """Reads an answer that is one JSON object."""
 
     def __init__(self, call: ChatCall, options: ChatOptions, headers: Headers) -> None:
-        self._parts: list[bytes] = []
+        super().__init__()
         self._call = call
         self._options = options
         self._headers = headers
-
-    @property
-    def done(self) -> bool:
-        """A body ends when the connection says so."""
-        return False
-
-    def feed(self, data: bytes) -> Sequence[Chunk]:
-        """Keep the bytes; the answer is given whole."""
-        self._parts.append(data)
-        return ()
 
     def finish(self) -> Outcome:
         """The whole body, if that is what it is."""
         report = Report(self._call, self._options)
         outcome = report.outcome
-        data = b"".join(self._parts)
+        data = self.body
         found = _loaded(data)
         if not isinstance(found, dict):
             outcome.failure = (
@@ -125,7 +116,7 @@ class _BodyReader:
 
     def received_text(self) -> str:
         """What the model said."""
-        return chat_received_text([b"".join(self._parts)])
+        return chat_received_text([self.body])
 
     def _give(self, outcome: Outcome, found: RawObject, data: bytes) -> None:
         answer = without(data, _OWN) if _OWN in found else data
@@ -237,7 +228,7 @@ class _StreamReader:
         if b"\n" in given:
             # Only white space between tokens can be a line feed in JSON; ours is one line.
             given = given.replace(b"\n", b" ")
-        has_choices = next(objects(found.get("choices")), None) is not None
+        has_choices = bool(objects(found.get("choices")))
         return Chunk(given, has_choices, self._finished)
 
     def _fail(self, failure: ProviderFailure) -> None:

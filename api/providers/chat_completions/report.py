@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from api.providers.chat_completions.cost import with_decimals
@@ -10,8 +9,9 @@ from api.providers.chat_completions.extras import break_down, read_metadata, sea
 from api.providers.chat_completions.options import ChatOptions
 from api.providers.chat_completions.usage import normaliser
 from api.providers.failures import classify_inside
+from api.providers.lenient import index_of, objects
 from api.providers.port import ChatCall, Outcome, ProviderFailure, RawObject
-from api.providers.usage import Normalised, keep_raw, told_word
+from api.providers.usage import Normalised, keep_raw, report_usage, told_word
 
 _ERRORS: Final = ("detail", "fault", "errors")
 _BROKEN: Final = frozenset({"error", "network_error"})
@@ -116,10 +116,7 @@ class Report:
             read_metadata(found, self._metadata)
         if self._breakdown is not None:
             break_down(found, self._breakdown, model)
-        outcome.usage_raw = raw
-        outcome.usage, outcome.provenance = found.usage, found.provenance
-        outcome.parts, outcome.provider_cost = found.parts, found.provider_cost
-        outcome.anomalies = found.anomalies
+        report_usage(outcome, found, raw)
         outcome.complete_usage = found.final and (told.final or outcome.ended)
 
     def _raw(self, found: Normalised, billed: str) -> list[str]:
@@ -168,20 +165,6 @@ def _counts(usage: RawObject) -> bool:
 def _broken(choice: RawObject) -> bool:
     reason = choice.get("finish_reason")
     return isinstance(reason, str) and reason in _BROKEN
-
-
-def objects(found: Any) -> Iterator[RawObject]:
-    """The objects of a list; nothing if it is none."""
-    if isinstance(found, list):
-        for item in found:
-            if isinstance(item, dict):
-                yield item
-
-
-def index_of(choice: RawObject) -> int:
-    """The number of a choice; one that tells none is the only one."""
-    index = choice.get("index")
-    return index if type(index) is int else 0
 
 
 def says_something(message: Any) -> bool:

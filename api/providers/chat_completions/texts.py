@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from api.providers.lenient import loads
+from api.providers.lenient import json_object, objects, text_of
 
 _SPOKEN: Final = ("content", "refusal", "reasoning_content", "reasoning")
 
@@ -16,13 +16,7 @@ def chat_received_text(objects: Iterable[bytes]) -> str:
 
 
 def _received(data: bytes) -> Iterator[str]:
-    try:
-        found = loads(data)
-    except ValueError:
-        return
-    if not isinstance(found, dict):
-        return
-    for choice in _dicts(found.get("choices")):
+    for choice in objects((json_object(data) or {}).get("choices")):
         for name in ("delta", "message"):
             said = choice.get(name)
             if not isinstance(said, dict):
@@ -34,12 +28,12 @@ def _received(data: bytes) -> Iterator[str]:
                 yield from _content(said.get(spoken))
             audio = said.get("audio")
             if isinstance(audio, dict):
-                yield _text(audio.get("transcript"))
+                yield text_of(audio, "transcript")
             yield from _calls(said)
 
 
 def _calls(message: Mapping[str, Any]) -> Iterator[str]:
-    for call in _dicts(message.get("tool_calls")):
+    for call in objects(message.get("tool_calls")):
         for kind in ("function", "custom"):
             yield from _function(call.get(kind))
     yield from _function(message.get("function_call"))
@@ -48,23 +42,12 @@ def _calls(message: Mapping[str, Any]) -> Iterator[str]:
 def _function(called: Any) -> Iterator[str]:
     if isinstance(called, dict):
         for name in ("name", "arguments", "input"):
-            yield _text(called.get(name))
+            yield text_of(called, name)
 
 
 def _content(content: Any) -> Iterator[str]:
     if isinstance(content, str):
         yield content
-    for part in _dicts(content):
+    for part in objects(content):
         for name in ("text", "refusal"):
-            yield _text(part.get(name))
-
-
-def _dicts(found: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(found, list):
-        for item in found:
-            if isinstance(item, dict):
-                yield item
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+            yield text_of(part, name)

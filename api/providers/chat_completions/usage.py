@@ -95,7 +95,6 @@ def normalise_chat_usage(
         _input_parts(found, section(raw, "prompt_tokens_details"), raw, prompt)
     if output is not None:
         _output_parts(found, section(raw, "completion_tokens_details"), output)
-    found.final = "input_tokens" in found.usage and "output_tokens" in found.usage
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import quote
 
 from api.providers.answer_forms import reader_of
+from api.providers.asked import body_bytes
 from api.providers.converse.models import model_named, region_named
 from api.providers.converse.reply import BodyReader
 from api.providers.converse.request import request_body, stands_in_for_json
@@ -26,7 +27,6 @@ from api.providers.port import (
     UnsupportedParameter,
     UpstreamRequest,
 )
-from api.providers.verbatim import written
 from domain.events.base import JsonObject
 
 NAME: Final = "bedrock.converse"
@@ -57,9 +57,7 @@ class Converse:
         """The translated body, signed. Raises UnsupportedParameter."""
         _check_model(call.model, key["region"])
         asked = request_body(call)
-        body = written(asked)
-        if body is None:
-            raise UnsupportedParameter("the messages are nested too deeply", param="messages")
+        body = body_bytes(asked)
         base = base_url.rstrip("/") or f"https://{aws_host('bedrock-runtime', key['region'])}"
         verb = "converse-stream" if call.stream else "converse"
         url = f"{base}/model/{quote(call.model, safe='')}/{verb}"

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
-from api.providers.chunks import created, openai_usage
+from api.providers.chunks import choice_of, created, give_completion
 from api.providers.converse.usage import normalise_converse_usage, price_context
 from api.providers.failures import unreadable
 from api.providers.lenient import json_object, objects, text_of
 from api.providers.messages.reply import message_of, redacted_thought, thought
 from api.providers.messages.request import JSON_TOOL
-from api.providers.port import ChatCall, Chunk, Headers, Outcome, RawObject
-from api.providers.usage import Normalised, keep_raw, section, told_word
+from api.providers.port import ChatCall, Headers, Outcome, RawObject
+from api.providers.usage import Normalised, keep_raw, report_usage, section, told_word
 from api.providers.verbatim import written
+from api.providers.whole_body import WholeBody
 
 REQUEST_ID: Final = "x-amzn-requestid"
 """Converse's bodies carry no id of their own."""
@@ -32,29 +31,19 @@ _FINISH: Final = {
 _SERVER_TOOL: Final = "server_tool_use"
 
 
-class BodyReader:
+class BodyReader(WholeBody):
     """Reads an answer that is one object."""
 
     def __init__(self, call: ChatCall, headers: Headers, *, unwrap_json: bool) -> None:
+        super().__init__()
         self._call = call
         self._headers = headers
         self._unwrap_json = unwrap_json
-        self._parts: list[bytes] = []
-
-    @property
-    def done(self) -> bool:
-        """A body ends when the connection says so."""
-        return False
-
-    def feed(self, data: bytes) -> Sequence[Chunk]:
-        """Keep the bytes; the answer is given whole."""
-        self._parts.append(data)
-        return ()
 
     def finish(self) -> Outcome:
         """The whole answer, if that is what it is."""
         outcome = Outcome(upstream_id=told_word(self._headers.get(REQUEST_ID)))
-        data = b"".join(self._parts)
+        data = self.body
         found = json_object(data)
         if found is None:
             outcome.failure = unreadable("The provider's answer is not a JSON object.")
@@ -71,23 +60,13 @@ class BodyReader:
         if any(written(block.get("toolUse")) is None for block in objects(content)):
             outcome.failure = unreadable("The provider's answer is nested too deeply.")
             return outcome
-        outcome.answer = orjson.dumps(
-            {
-                "id": outcome.upstream_id or "",
-                "object": "chat.completion",
-                "created": created(self._headers),
-                "model": self._call.model,
-                "choices": [
-                    {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
-                ],
-                "usage": openai_usage(outcome.usage),
-            }
-        )
+        choices = [choice_of(message, reason)]
+        give_completion(outcome, choices, created=created(self._headers), model=self._call.model)
         return outcome
 
     def received_text(self) -> str:
         """What the model said."""
-        found = json_object(b"".join(self._parts)) or {}
+        found = json_object(self.body) or {}
         content = section(section(found, "output"), "message").get("content")
         return "".join(_said(block) for block in objects(content))
 
@@ -165,19 +144,17 @@ def settle(
     if not isinstance(usage, dict):
         return
     found = normalise_converse_usage(usage)
-    outcome.usage_raw = keep_raw(found, data, usage, "usage")
-    _thought_count(found, outcome, additional, additional_data)
-    outcome.usage, outcome.provenance = found.usage, found.provenance
-    outcome.anomalies, outcome.complete_usage = found.anomalies, found.final
+    texts = keep_raw(found, data, usage, "usage")
+    texts += _thought_count(found, additional, additional_data)
+    report_usage(outcome, found, texts)
 
 
-def _thought_count(
-    found: Normalised, outcome: Outcome, additional: Mapping[str, Any], data: bytes
-) -> None:
+def _thought_count(found: Normalised, additional: Mapping[str, Any], data: bytes) -> list[str]:
+    """Note the count; the text that told it."""
     own = additional.get("usage")
     details = section(own, "output_tokens_details") if isinstance(own, dict) else {}
     count = found.count(details, "thinking_tokens")
     if count is None or "output_tokens" not in found.usage:
-        return
+        return []
     found.put("reasoning_tokens", count)
-    outcome.usage_raw += keep_raw(found, data, own, "additionalModelResponseFields", "usage")
+    return keep_raw(found, data, own, "additionalModelResponseFields", "usage")

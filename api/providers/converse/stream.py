@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from api.providers.chunks import ChunkWriter, created
 from api.providers.converse.reply import REQUEST_ID, finish_reason, is_ours, settle
 from api.providers.converse.wire import BadFrame, Frame, FrameDecoder
 from api.providers.failures import classify_inside, unreadable
-from api.providers.lenient import json_object, text_of
+from api.providers.lenient import index_of, json_object, text_of
 from api.providers.messages.blocks import Blocks
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, ProviderFailure, RawObject
 from api.providers.usage import section, told_word
@@ -23,6 +23,8 @@ _STATUS: Final = {
     "validationException": 400,
 }
 """What an exception inside a stream would have had as its status (Amazon's service model)."""
+
+_NUMBER: Final = "contentBlockIndex"
 
 
 class StreamReader:
@@ -100,14 +102,14 @@ class StreamReader:
         use = section(start, "toolUse")
         if use and is_ours(use):
             name, identity = text_of(use, "name"), text_of(use, "toolUseId")
-            self._emit(chunks, self._blocks.call(_index(found), name, identity))
+            self._emit(chunks, self._blocks.call(index_of(found, _NUMBER), name, identity))
         elif start:
             # What the provider's own tools did is not the client's to see.
-            self._foreign.add(_index(found))
+            self._foreign.add(index_of(found, _NUMBER))
 
     def _block_delta(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
         """Blocks of text and of thoughts begin without being announced."""
-        index, delta, blocks = _index(found), section(found, "delta"), self._blocks
+        index, delta, blocks = index_of(found, _NUMBER), section(found, "delta"), self._blocks
         if index in self._foreign:
             return
         told = section(delta, "reasoningContent")
@@ -118,7 +120,7 @@ class StreamReader:
         self._emit(chunks, blocks.arguments(index, text_of(section(delta, "toolUse"), "input")))
 
     def _block_stop(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
-        index = _index(found)
+        index = index_of(found, _NUMBER)
         if index in self._foreign:
             self._foreign.remove(index)
         else:
@@ -169,11 +171,6 @@ _HANDLERS: Final = {
     "metadata": StreamReader._metadata,
 }
 """Other events, which are yet to come, say nothing to us."""
-
-
-def _index(found: Mapping[str, Any]) -> int:
-    index = found.get("contentBlockIndex")
-    return index if type(index) is int else 0
 
 
 def _failure(headers: Mapping[str, object], found: RawObject) -> ProviderFailure:

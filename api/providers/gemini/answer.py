@@ -16,7 +16,7 @@ from api.providers.gemini.partial import PartialCall
 from api.providers.gemini.usage import billed_searches, normalise_gemini_usage
 from api.providers.lenient import objects, text_of
 from api.providers.port import ChatCall, Outcome, ProviderFailure, RawObject
-from api.providers.usage import keep_raw, told_word
+from api.providers.usage import keep_raw, report_usage, told_word
 from api.providers.verbatim import written
 
 RULES: Final = FailureRules(
@@ -115,13 +115,12 @@ class Answer:
 
     def _settle_usage(self, outcome: Outcome) -> None:
         found = normalise_gemini_usage(self._usage, outcome.model or self._call.model)
-        outcome.usage_raw = keep_raw(found, self._usage_from, self._usage, "usageMetadata")
+        texts = keep_raw(found, self._usage_from, self._usage, "usageMetadata")
         if not outcome.ended and found.usage.get("output_tokens") == 0:
             # Nothing yet is not nothing.
             del found.usage["output_tokens"], found.provenance["output_tokens"]
         self._count_searches(found.usage, found.provenance)
-        outcome.usage, outcome.provenance = found.usage, found.provenance
-        outcome.context, outcome.anomalies = found.context, found.anomalies
+        report_usage(outcome, found, texts)
         outcome.complete_usage = found.final and outcome.ended
 
     def _count_searches(self, usage: dict[str, int], provenance: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import orjson
 
 from api.providers.answer_forms import Whole
+from api.providers.asked import body_bytes
 from api.providers.failures import classify
 from api.providers.gemini.answer import RULES
 from api.providers.gemini.reply import BodyReader, StreamReader
@@ -19,11 +20,9 @@ from api.providers.port import (
     ProviderFailure,
     ProviderKey,
     Reader,
-    UnsupportedParameter,
     UpstreamRequest,
 )
 from api.providers.validation import Check
-from api.providers.verbatim import written
 
 NAME: Final = "google.generate_content"
 VERSION: Final = "/v1beta/"
@@ -37,9 +36,7 @@ class Gemini:
     def request(self, call: ChatCall, key: ProviderKey, base_url: str) -> UpstreamRequest:
         """The translated body. Raises UnsupportedParameter."""
         body = request_body(call)
-        sent = written(body)
-        if sent is None:
-            raise UnsupportedParameter("the messages are nested too deeply", param="messages")
+        sent = body_bytes(body)
         method = "streamGenerateContent?alt=sse" if call.stream else "generateContent"
         return UpstreamRequest(
             url=_url(base_url, call.model, method),

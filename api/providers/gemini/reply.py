@@ -5,37 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import orjson
-
-from api.providers.chunks import ChunkWriter, created, openai_usage
+from api.providers.chunks import ChunkWriter, created, give_completion
 from api.providers.failures import unreadable
 from api.providers.gemini.answer import Answer, Piece
 from api.providers.gemini.json_pieces import JsonPieces
 from api.providers.lenient import loads, objects
 from api.providers.port import ChatCall, Chunk, Headers, Outcome, RawObject
 from api.providers.sse import SseDecoder
+from api.providers.whole_body import WholeBody
 
 _DONE: Final = b"[DONE]"
 _SPACE: Final = b" \t\r\n"
 
 
-class BodyReader:
+class BodyReader(WholeBody):
     """Reads an answer that is one response, or an array of them."""
 
     def __init__(self, call: ChatCall, headers: Headers) -> None:
+        super().__init__()
         self._call = call
         self._created = created(headers)
-        self._parts: list[bytes] = []
-
-    @property
-    def done(self) -> bool:
-        """A body ends when the connection says so."""
-        return False
-
-    def feed(self, data: bytes) -> Sequence[Chunk]:
-        """Keep the bytes; the answer is given whole."""
-        self._parts.append(data)
-        return ()
 
     def finish(self) -> Outcome:
         """The whole answer, if that is what it is."""
@@ -44,16 +33,8 @@ class BodyReader:
         if outcome.failure is None and self._call.stream:
             outcome.failure = unreadable("The provider's answer is not what was asked for.")
         if outcome.failure is None:
-            outcome.answer = orjson.dumps(
-                {
-                    "id": outcome.upstream_id or "",
-                    "object": "chat.completion",
-                    "created": self._created,
-                    "model": outcome.model or self._call.model,
-                    "choices": [messages[index].choice(index) for index in sorted(messages)],
-                    "usage": openai_usage(outcome.usage),
-                }
-            )
+            choices = [messages[index].choice(index) for index in sorted(messages)]
+            give_completion(outcome, choices, created=self._created, model=self._call.model)
         return outcome
 
     def received_text(self) -> str:
@@ -62,7 +43,7 @@ class BodyReader:
 
     def _read(self) -> tuple[Answer, dict[int, _Message]]:
         answer = Answer(self._call)
-        data = b"".join(self._parts)
+        data = self.body
         messages: dict[int, _Message] = {}
         try:
             found = loads(data)

@@ -26,7 +26,6 @@ def normalise_gemini_usage(raw: Mapping[str, Any], model: str | None = None) -> 
     _output(found, raw)
     _searches(found, raw, model)
     _context(found, raw)
-    found.final = "input_tokens" in found.usage and "output_tokens" in found.usage
     return found
 
 

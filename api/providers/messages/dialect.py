@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from api.providers.answer_forms import reader_of
+from api.providers.asked import body_bytes
 from api.providers.failures import classify
 from api.providers.messages.reply import BodyReader
 from api.providers.messages.request import request_body, stands_in_for_json
@@ -16,10 +17,8 @@ from api.providers.port import (
     ProviderKey,
     RawObject,
     Reader,
-    UnsupportedParameter,
     UpstreamRequest,
 )
-from api.providers.verbatim import written
 
 NAME: Final = "anthropic.messages"
 VERSION: Final = "2023-06-01"
@@ -41,9 +40,7 @@ class Messages:
         }
         if _uses_files(body):
             headers["anthropic-beta"] = _FILES_BETA
-        sent = written(body)
-        if sent is None:
-            raise UnsupportedParameter("the messages are nested too deeply", param="messages")
+        sent = body_bytes(body)
         return UpstreamRequest(
             url=base_url.rstrip("/") + "/v1/messages", headers=headers, body=sent
         )

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-
-from api.providers.chunks import created, openai_usage
+from api.providers.chunks import choice_of, created, give_completion
 from api.providers.failures import classify_inside, unreadable
 from api.providers.lenient import json_object, objects, text_of
 from api.providers.messages.request import JSON_TOOL
 from api.providers.messages.usage import merged_usage, normalise_messages_usage
-from api.providers.port import ChatCall, Chunk, Headers, Outcome, RawObject
-from api.providers.usage import keep_raw, told_word
+from api.providers.port import ChatCall, Headers, Outcome, RawObject
+from api.providers.usage import keep_raw, report_usage, told_word
 from api.providers.verbatim import written
+from api.providers.whole_body import WholeBody
 
 _FINISH: Final = {
     "end_turn": "stop",
@@ -32,29 +31,19 @@ _OUTPUT: Final = ("output_tokens", "output_tokens_details")
 _FORMAT: Final = "anthropic-claude-v1"
 
 
-class BodyReader:
+class BodyReader(WholeBody):
     """Reads an answer that is one message."""
 
     def __init__(self, call: ChatCall, headers: Headers, *, unwrap_json: bool) -> None:
+        super().__init__()
         self._call = call
         self._created = created(headers)
         self._unwrap_json = unwrap_json
-        self._parts: list[bytes] = []
-
-    @property
-    def done(self) -> bool:
-        """A body ends when the connection says so."""
-        return False
-
-    def feed(self, data: bytes) -> Sequence[Chunk]:
-        """Keep the bytes; the answer is given whole."""
-        self._parts.append(data)
-        return ()
 
     def finish(self) -> Outcome:
         """The whole message, if that is what it is."""
         outcome = Outcome()
-        data = b"".join(self._parts)
+        data = self.body
         found = json_object(data)
         if found is None:
             outcome.failure = unreadable("The provider's answer is not a JSON object.")
@@ -80,23 +69,13 @@ class BodyReader:
         if any(written(block.get("input")) is None for block in objects(content)):
             outcome.failure = unreadable("The provider's answer is nested too deeply.")
             return outcome
-        outcome.answer = orjson.dumps(
-            {
-                "id": outcome.upstream_id or "",
-                "object": "chat.completion",
-                "created": self._created,
-                "model": outcome.model or self._call.model,
-                "choices": [
-                    {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
-                ],
-                "usage": openai_usage(outcome.usage),
-            }
-        )
+        choices = [choice_of(message, reason)]
+        give_completion(outcome, choices, created=self._created, model=self._call.model)
         return outcome
 
     def received_text(self) -> str:
         """What the model said."""
-        found = json_object(b"".join(self._parts)) or {}
+        found = json_object(self.body) or {}
         blocks = found.get("content")
         return "".join(_said(block) for block in objects(blocks))
 
@@ -166,12 +145,8 @@ def settle(
             told = {name: value for name, value in usage.items() if name not in _OUTPUT}
         raw = merged_usage(raw, told)
     found = normalise_messages_usage(raw, outcome.model or call.model)
-    outcome.usage_raw = [
-        text for usage, data, path in usages for text in keep_raw(found, data, usage, *path)
-    ]
-    outcome.usage, outcome.provenance = found.usage, found.provenance
-    outcome.context, outcome.parts = found.context, found.parts
-    outcome.anomalies, outcome.complete_usage = found.anomalies, found.final
+    texts = [text for usage, data, path in usages for text in keep_raw(found, data, usage, *path)]
+    report_usage(outcome, found, texts)
 
 
 def finish_reason(stop_reason: Any, *, unwrap_json: bool) -> str:
@@ -206,8 +181,3 @@ def _said(block: Mapping[str, Any]) -> str:
     if kind == "tool_use":
         return text_of(block, "name") + (written(block.get("input") or {}) or b"").decode()
     return text_of(block, str(kind)) if kind in ("text", "thinking") else ""
-
-
-def block_index(found: Mapping[str, Any]) -> int:
-    index = found.get("index")
-    return index if type(index) is int else 0

@@ -7,11 +7,10 @@ from typing import Any, Final
 
 from api.providers.chunks import ChunkWriter, created
 from api.providers.failures import classify_inside, unreadable
-from api.providers.lenient import json_object, text_of
+from api.providers.lenient import index_of, json_object, text_of
 from api.providers.messages.blocks import Blocks
 from api.providers.messages.reply import (
     START_USAGE,
-    block_index,
     finish_reason,
     refusal_of,
     settle,
@@ -112,7 +111,7 @@ class StreamReader:
         given = found.get("content_block")
         if not isinstance(given, dict):
             return
-        index, blocks = block_index(found), self._blocks
+        index, blocks = index_of(found), self._blocks
         kind = self._kinds[index] = str(given.get("type"))
         if kind == "tool_use":
             self._emit(chunks, blocks.call(index, str(given.get("name")), given.get("id")))
@@ -122,7 +121,7 @@ class StreamReader:
             self._emit(chunks, blocks.text(str(given["text"])))
 
     def _block_delta(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
-        delta, index = found.get("delta"), block_index(found)
+        delta, index = found.get("delta"), index_of(found)
         if not isinstance(delta, dict) or index not in self._kinds:
             return
         kind, blocks = delta.get("type"), self._blocks
@@ -136,7 +135,7 @@ class StreamReader:
             self._emit(chunks, blocks.arguments(index, text_of(delta, "partial_json")))
 
     def _block_stop(self, found: RawObject, data: bytes, chunks: list[Chunk]) -> None:
-        index = block_index(found)
+        index = index_of(found)
         if self._kinds.pop(index, None) is not None:
             self._emit(chunks, self._blocks.end(index))
 

@@ -26,7 +26,6 @@ def normalise_messages_usage(raw: Mapping[str, Any], model: str | None = None) -
     )
     _context(found, raw)
     _iterations(found, raw, model)
-    found.final = "input_tokens" in found.usage and "output_tokens" in found.usage
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from api.providers.addressing import Addressing, bearer_at
 from api.providers.answer_forms import reader_of
+from api.providers.asked import body_bytes
 from api.providers.failures import classify
 from api.providers.port import (
     ChatCall,
@@ -13,13 +14,11 @@ from api.providers.port import (
     ProviderFailure,
     ProviderKey,
     Reader,
-    UnsupportedParameter,
     UpstreamRequest,
 )
 from api.providers.responses.reply import BodyReader
 from api.providers.responses.request import request_body
 from api.providers.responses.stream import StreamReader
-from api.providers.verbatim import written
 
 NAME: Final = "openai.responses"
 
@@ -35,9 +34,7 @@ class Responses:
     def request(self, call: ChatCall, key: ProviderKey, base_url: str) -> UpstreamRequest:
         """The translated body. Raises UnsupportedParameter."""
         address = self._address(key, base_url, call.model)
-        sent = written({**request_body(call), "model": address.model})
-        if sent is None:
-            raise UnsupportedParameter("the messages are nested too deeply", param="messages")
+        sent = body_bytes({**request_body(call), "model": address.model})
         return UpstreamRequest(
             url=address.url,
             headers={

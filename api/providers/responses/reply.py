@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-from api.providers.chunks import created, openai_usage
+from api.providers.chunks import choice_of, created, give_completion
 from api.providers.failures import FailureRules, classify_inside, unreadable
 from api.providers.lenient import json_object, objects
-from api.providers.port import ChatCall, Chunk, Headers, Outcome, ProviderFailure, RawObject
+from api.providers.port import ChatCall, Headers, Outcome, ProviderFailure, RawObject
 from api.providers.responses.items import Items, Said, message_of
 from api.providers.responses.usage import count_searches, normalise_responses_usage
-from api.providers.usage import Normalised, keep_raw, told_word
-from api.providers.verbatim import written
+from api.providers.usage import Normalised, keep_raw, report_usage, told_word
+from api.providers.whole_body import WholeBody
 
 RULES: Final = FailureRules(
     request_codes=frozenset(
@@ -32,28 +32,18 @@ _STATUSES: Final = (None, "completed", "incomplete")
 _INCOMPLETE: Final = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
-class BodyReader:
+class BodyReader(WholeBody):
     """Reads an answer that is one response object."""
 
     def __init__(self, call: ChatCall, headers: Headers) -> None:
+        super().__init__()
         self._call = call
         self._headers = headers
-        self._parts: list[bytes] = []
-
-    @property
-    def done(self) -> bool:
-        """A body ends when the connection says so."""
-        return False
-
-    def feed(self, data: bytes) -> Sequence[Chunk]:
-        """Keep the bytes; the answer is given whole."""
-        self._parts.append(data)
-        return ()
 
     def finish(self) -> Outcome:
         """The whole response, if that is what it is."""
         outcome = Outcome()
-        data = b"".join(self._parts)
+        data = self.body
         found = json_object(data)
         if found is None:
             outcome.failure = unreadable("The provider's answer is not a JSON object.")
@@ -77,32 +67,19 @@ class BodyReader:
     def received_text(self) -> str:
         """What the model said."""
         items = Items()
-        said_by(items, json_object(b"".join(self._parts)) or {})
+        said_by(items, json_object(self.body) or {})
         return "".join(items.words)
 
     def _answer(self, outcome: Outcome, found: RawObject, said: list[Said]) -> None:
         message, logprobs = message_of(said)
-        choice = {
-            "index": 0,
-            "message": message,
-            "logprobs": logprobs,
-            "finish_reason": outcome.finish_reason,
-        }
-        answer = written(
-            {
-                "id": identity(outcome),
-                "object": "chat.completion",
-                "created": made_at(found, self._headers),
-                "model": outcome.model or self._call.model,
-                "choices": [choice],
-                "service_tier": outcome.context.get("service_tier"),
-                "usage": openai_usage(outcome.usage),
-            }
+        give_completion(
+            outcome,
+            [choice_of(message, outcome.finish_reason or "stop", logprobs)],
+            created=made_at(found, self._headers),
+            model=self._call.model,
+            identity=identity(outcome),
+            service_tier=outcome.context.get("service_tier"),
         )
-        if answer is None:
-            outcome.failure = unreadable("The provider's answer is nested too deeply.")
-        else:
-            outcome.answer = answer
 
 
 def said_by(items: Items, response: Mapping[str, Any]) -> list[Said]:
@@ -145,13 +122,12 @@ def settle(
     """Usage out of the last response that told it; `complete_usage` if it told all."""
     response, data, path = report
     usage = response.get("usage")
-    found = Normalised()
+    found, texts = Normalised(), list[str]()
     if isinstance(usage, dict) and usage:
         found = normalise_responses_usage(usage, outcome.model or call.model)
-        outcome.usage_raw = keep_raw(found, data, usage, *path)
+        texts = keep_raw(found, data, usage, *path)
     count_searches(found, response, items.searches)
-    outcome.usage, outcome.provenance = found.usage, found.provenance
-    outcome.anomalies, outcome.complete_usage = found.anomalies, found.final
+    report_usage(outcome, found, texts)
 
 
 def finish_reason(response: Mapping[str, Any], *, calls: int) -> str:
