@@ -77,10 +77,17 @@ def function_declared(tool: Any, param: str, *, of: str) -> Mapping[str, Any]:
     return function
 
 
-def calls_made(message: Mapping[str, Any], param: str) -> list[Any]:
-    """The tool calls of an assistant's message. Raises UnsupportedParameter."""
-    if message.get("function_call"):
-        raise UnsupportedParameter("use tool_calls", param=f"{param}.function_call")
+def calls_made(message: Mapping[str, Any], param: str, *, images: bool = False) -> list[Any]:
+    """The tool calls of an assistant's message. Raises UnsupportedParameter.
+
+    So it does for what else an answer may have held: left out, the conversation would be another.
+    `images`: they are taken back.
+    """
+    for name in ("function_call", "audio", "images"):
+        if message.get(name) and not (images and name == "images"):
+            raise UnsupportedParameter(
+                f"an earlier answer's {name} cannot be given back here", param=f"{param}.{name}"
+            )
     calls = message.get("tool_calls") or []
     if not isinstance(calls, list):
         raise UnsupportedParameter("tool_calls must be a list", param=f"{param}.tool_calls")
@@ -99,6 +106,15 @@ def function_called(call: Any, param: str, *, of: str) -> tuple[str, RawObject]:
     if not isinstance(arguments, dict):
         raise UnsupportedParameter("arguments must be a JSON object", param=f"{param}.function")
     return function["name"], arguments
+
+
+def described_schema(inner: Mapping[str, Any]) -> RawObject:
+    """The schema of a `json_schema`, for protocols that know no description beside it."""
+    schema: RawObject = dict(inner["schema"])
+    description = inner.get("description")
+    if isinstance(description, str) and description:
+        schema.setdefault("description", description)
+    return schema
 
 
 def data_url(url: Any) -> tuple[str, str] | None:

@@ -75,8 +75,12 @@ def _strict(message: RawObject, rules: MessageRules) -> RawObject:
         if name in _STRICT | {rules.thoughts, "reasoning_details"}
         and (value is not None or name == "content")
     }
-    if message.get("refusal") and not message.get("content"):
-        kept["content"] = message["refusal"]
+    said, refusal = message.get("content"), message.get("refusal")
+    if refusal and isinstance(refusal, str):
+        if isinstance(said, list):
+            kept["content"] = [*said, {"type": "text", "text": refusal}]
+        else:
+            kept["content"] = f"{said or ''}{refusal}"
     for name in ("audio", "images", "function_call"):
         # Not understood here either, but that is for the provider to say.
         if message.get(name):

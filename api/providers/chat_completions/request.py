@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from api.providers.asked import NEUTRAL
+from api.providers.asked import NEUTRAL, described_schema
 from api.providers.chat_completions.messages import messages_for, tools_for
 from api.providers.chat_completions.options import ChatOptions
 from api.providers.port import ChatCall, RawObject, UnsupportedParameter
@@ -118,4 +118,6 @@ def _response_format(body: RawObject, options: ChatOptions) -> None:
         )
     given = asked.get("json_schema")
     if options.schema_in_json_object and isinstance(given, dict) and "schema" in given:
-        body["response_format"] = {"type": "json_object", "schema": given["schema"]}
+        whole = isinstance(given["schema"], dict)
+        schema = described_schema(given) if whole else given["schema"]
+        body["response_format"] = {"type": "json_object", "schema": schema}

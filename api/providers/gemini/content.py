@@ -79,12 +79,15 @@ class Conversation:
         refusal = message.get("refusal")
         if isinstance(refusal, str) and refusal:
             parts.append({"text": refusal})
+        images = message.get("images")
+        for place, image in enumerate(images if isinstance(images, list) else ()):
+            parts.extend(_part(image, f"{param}.images.{place}"))
         signature = _signature(message)
         if signature:
             if not parts or "text" not in parts[-1]:
                 parts.append({"text": ""})
             parts[-1]["thoughtSignature"] = signature
-        for place, call in enumerate(calls_made(message, param)):
+        for place, call in enumerate(calls_made(message, param, images=True)):
             part = self._call(call, f"{param}.tool_calls.{place}")
             if place == 0 and self._wants_signatures:
                 part.setdefault("thoughtSignature", SKIP_VALIDATION)

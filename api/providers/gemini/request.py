@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from api.providers.asked import (
     asked_for,
+    described_schema,
     function_declared,
     messages_of,
     stop_texts,
@@ -206,11 +207,14 @@ def _response_format(config: RawObject, asked: Mapping[str, Any]) -> None:
         config["responseMimeType"] = "application/json"
         return
     inner = wanted.get("json_schema") if isinstance(wanted, Mapping) else None
-    schema = inner.get("schema") if isinstance(inner, Mapping) else None
-    if kind != "json_schema" or not isinstance(schema, Mapping):
+    if (
+        kind != "json_schema"
+        or not isinstance(inner, Mapping)
+        or not isinstance(inner.get("schema"), Mapping)
+    ):
         raise UnsupportedParameter("this response_format is not known", param="response_format")
     config["responseMimeType"] = "application/json"
-    config["responseJsonSchema"] = cleaned(dict(schema), param="response_format")
+    config["responseJsonSchema"] = cleaned(described_schema(inner), param="response_format")
 
 
 def _modalities(config: RawObject, asked: Mapping[str, Any]) -> None:

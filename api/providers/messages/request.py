@@ -6,7 +6,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from api.providers.asked import asked_for, function_declared, stop_texts, token_limit
+from api.providers.asked import (
+    asked_for,
+    described_schema,
+    function_declared,
+    stop_texts,
+    token_limit,
+)
 from api.providers.messages.content import open_turn_without_thoughts, system_and_messages
 from api.providers.messages.models import ModelRules, rules_of
 from api.providers.messages.schema import cleaned
@@ -183,12 +189,14 @@ def _choice(asked: Any) -> RawObject | None:
     raise UnsupportedParameter("this tool_choice cannot be honoured", param="tool_choice")
 
 
-def _schema(asked: Mapping[str, Any]) -> Any:
+def _schema(asked: Mapping[str, Any]) -> RawObject | None:
     wanted = asked.get("response_format")
     if not isinstance(wanted, Mapping) or wanted.get("type") != "json_schema":
         return None
     inner = wanted.get("json_schema")
-    return inner.get("schema") if isinstance(inner, Mapping) else None
+    if not isinstance(inner, Mapping) or not isinstance(inner.get("schema"), Mapping):
+        return None
+    return described_schema(inner)
 
 
 def _response_format(
@@ -201,9 +209,9 @@ def _response_format(
         system.append({"type": "text", "text": JSON_ONLY})
         return
     schema = _schema(asked)
-    if not isinstance(schema, Mapping):
+    if schema is None:
         raise UnsupportedParameter("this response_format is not known", param="response_format")
-    schema = cleaned(dict(schema), param="response_format")
+    schema = cleaned(schema, param="response_format")
     if rules.json_schema:
         config = body.setdefault("output_config", {})
         config["format"] = {"type": "json_schema", "schema": schema}

@@ -84,7 +84,7 @@ def _file(given: Any, param: str) -> RawObject:
 
 def _assistant(message: Mapping[str, Any], param: str, custom_calls: set[str]) -> list[RawObject]:
     """Thoughts that were given sealed, then the text, then the tool calls."""
-    for name in ("function_call", "audio"):
+    for name in ("function_call", "audio", "images"):
         if message.get(name):
             raise UnsupportedParameter(f"{name} is not supported", param=f"{param}.{name}")
     items = _thoughts(message.get("reasoning_details"))
