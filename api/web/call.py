@@ -80,8 +80,7 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
     @routes.get("/calls/rows")
     def rows(request: Request) -> Response:
         """The newest calls, or nothing while the page has them."""
-        session = pages.visitor(request, *READERS)
-        choices = calls.choices(request)
+        session, choices = pages.visitor(request, *READERS), calls.choices(request)
         if "hx-request" not in request.headers or choices.problems:
             return pages.go(request, f"/calls?{choices.query()}")
         if still(request, calls.usage):

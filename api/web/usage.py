@@ -23,7 +23,7 @@ from domain.clock import instant_text
 from domain.events.base import JsonObject
 from projections.documents import json_bytes
 from projections.queries.latency import Latency, latency
-from projections.queries.usage import UsageQuestion, usage_csv, usage_report
+from projections.queries.usage import UsageQuestion, regrouped, usage_csv, usage_report
 
 MEASURES: Final[Mapping[str, str]] = {
     "fee_usd": "Fee, USD",
@@ -44,8 +44,7 @@ ROWS_MAX: Final = 400
 class Figures:
     """The answers behind the page, as of one position of the log."""
 
-    over_time: JsonObject
-    grouped: JsonObject
+    report: JsonObject
     latency: Latency
     latency_over_time: Mapping[str, Latency]
 
@@ -74,15 +73,10 @@ class UsagePages:
         """Everything that is shown, as of one position."""
         projector = self.usage.projector()
         store, as_of = projector.store, projector.as_of
-        over_time = self.question(caller, choices, choices.span, choices.by)
-        grouped = self.question(caller, choices, choices.by)
-        whole, by_span = latency(store, grouped, as_of=as_of, span=choices.span)
-        return Figures(
-            usage_report(store, over_time, as_of=as_of),
-            usage_report(store, grouped, as_of=as_of),
-            whole,
-            by_span,
-        )
+        question = self.question(caller, choices, choices.span, choices.by)
+        report = usage_report(store, question, as_of=as_of)
+        whole, by_span = latency(store, question, as_of=as_of, span=choices.span)
+        return Figures(report, whole, by_span)
 
     def export(self, caller: Caller, choices: Choices, form: Literal["csv", "json"]) -> bytes:
         """The table as a file: what the JSON route answers."""
@@ -96,7 +90,7 @@ class UsagePages:
         spans = spans_of(choices)
         by = choices.by
         cells: dict[str, dict[str, JsonObject]] = {}
-        for row in figures.over_time["rows"]:
+        for row in figures.report["rows"]:
             name = "All calls" if by is None else self.names.of(by, row[by])
             cells.setdefault(name, {})[row[choices.span]] = row
         measured = [name for name in MEASURES if name != "latency"]
@@ -177,6 +171,11 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
             figures=_shown(usage, session.caller, choices),
         )
 
+    _export(routes, pages, usage)
+    return routes
+
+
+def _export(routes: APIRouter, pages: Pages, usage: UsagePages) -> None:
     @routes.get("/usage/export/{form}")
     def export(request: Request, form: Literal["csv", "json"]) -> Response:
         """The table as a file."""
@@ -191,9 +190,12 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
             headers={**HEADERS, "content-disposition": f'attachment; filename="{name}"'},
         )
 
-    return routes
 
-
+_HEADINGS: Final = {
+    **{group: f"By {title[0].lower()}{title[1:]}" for group, title in GROUPINGS.items()},
+    "api_key": "By API key",
+    "none": "In all",
+}
 OPTIONS: Final = {
     "period": PERIODS,
     "by": GROUPINGS,
@@ -239,21 +241,23 @@ def _span_text(at: datetime, span: str) -> str:
 def _shown(usage: UsagePages, caller: Caller, choices: Choices) -> dict[str, Any]:
     """What the template of the figures needs."""
     figures = usage.figures(caller, choices)
-    rows = sorted(figures.over_time["rows"], key=lambda row: str(row[choices.span]), reverse=True)
+    rows = sorted(figures.report["rows"], key=lambda row: str(row[choices.span]), reverse=True)
     by = choices.by
 
-    def named(row: JsonObject) -> str:
+    def name(row: JsonObject) -> str:
         return "All calls" if by is None else usage.names.of(by, row[by])
 
+    grouped = [] if by is None else regrouped(figures.report, by)
+    tag = f"By tag {choices['tag_name']}"
     return {
-        "totals": figures.over_time["totals"],
-        "grouped": [(named(row), row.get(by or ""), row) for row in figures.grouped["rows"]],
-        "rows": [(row[choices.span], named(row), row) for row in rows[:ROWS_MAX]],
+        "totals": figures.report["totals"],
+        "grouped": [(name(row), row[by or ""], row) for row in grouped],
+        "rows": [(row[choices.span], name(row), row) for row in rows[:ROWS_MAX]],
         "more": max(len(rows) - ROWS_MAX, 0),
         "latency": figures.latency,
         "chart": orjson.dumps(usage.chart(figures, choices)).decode(),
         "measures": MEASURES,
-        "as_of": figures.over_time["as_of"],
-        "place": place_of(figures.over_time["as_of"]),
-        "by_title": GROUPINGS.get(choices["by"], ""),
+        "as_of": figures.report["as_of"],
+        "place": place_of(figures.report["as_of"]),
+        "title": tag if choices["by"] == "tag" else _HEADINGS[choices["by"]],
     }

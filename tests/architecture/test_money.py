@@ -17,6 +17,8 @@ DURATIONS: Final = {
     "projections/store/clickhouse.py": "how long closing may take",
 }
 """Files that may name float, for time only, never for an amount."""
+PERCENTILES: Final = "projections/queries/latency.py"
+"""Of milliseconds; each is a time that was measured."""
 IMPORTERS: Final = "pricing/sources/"
 """Run by hand on others' published figures; what they write is checked again on entry."""
 NO_DIVISION: Final = ("domain/money.py", "pricing")
@@ -81,7 +83,11 @@ def mentions_path(node: ast.BinOp | ast.AugAssign) -> bool:
 
 
 def test_no_query_computes_in_floats() -> None:
-    texts = [(source.name, source.text) for source in sources("projections")]
+    texts = [
+        (source.name, source.text)
+        for source in sources("projections")
+        if source.name != PERCENTILES
+    ]
     texts += [
         (path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
         for path in sorted((ROOT / "projections").rglob("*.sql"))
