@@ -8,14 +8,12 @@ inclusive: `input_tokens` contains every cached, written, audio and image input 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 from domain.errors import BadValue
 
 Usage = Mapping[str, int]
 """Unit name → count."""
-
-Provenance = Literal["reported", "derived", "estimated"]
 
 UNITS: Final = (
     "input_tokens",

@@ -66,10 +66,6 @@ class Worker:
         """Begin. A worker is started once."""
         self._thread.start()
 
-    def nudge(self) -> None:
-        """Do not rest any longer."""
-        self._wake.set()
-
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> bool:
         """End after the running step; whether it has ended in time. Stopping twice is allowed."""
         self._stopping.set()

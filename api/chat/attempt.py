@@ -32,7 +32,8 @@ from api.chat.patience import wait_s
 from api.chat.reply import HeldStream, Reply, chunk_of_ours, with_receipt
 from api.chat.request import ChatRequest
 from api.chat.routing import Route
-from api.chat.settle import Ending, Facts, Settlement, failed, openai_usage
+from api.chat.settle import Ending, Facts, Settlement, failed
+from api.providers.chunks import openai_usage
 from api.providers.http import Answer, TransportError
 from api.providers.port import ChatCall, Outcome, ProviderFailure, Reader
 from api.providers.redact import without_key

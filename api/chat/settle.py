@@ -222,18 +222,3 @@ def _totals(usage: dict[str, int]) -> dict[str, int]:
         for unit in ("input_tokens", "output_tokens")
         if type(usage.get(unit)) is int and usage[unit] >= 0
     }
-
-
-def openai_usage(usage: dict[str, int]) -> JsonObject:
-    """The `usage` object of an answer, in OpenAI's meaning; unknown counts are left out."""
-    prompt, completion = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
-    result: JsonObject = {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-    }
-    if "cached_input_tokens" in usage:
-        result["prompt_tokens_details"] = {"cached_tokens": usage["cached_input_tokens"]}
-    if "reasoning_tokens" in usage:
-        result["completion_tokens_details"] = {"reasoning_tokens": usage["reasoning_tokens"]}
-    return result

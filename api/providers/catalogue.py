@@ -71,11 +71,6 @@ class Provider:
     sandbox: bool = False
     note: str = ""
 
-    @property
-    def callable(self) -> bool:
-        """Calls can be served."""
-        return self.dialect is not None
-
 
 def parse_key(
     provider: Provider, key: object, *, named_hosts: Collection[str] = ()

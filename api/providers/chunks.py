@@ -45,7 +45,7 @@ class ChunkWriter:
 
     def usage(self, usage: Mapping[str, int]) -> Chunk:
         """The usage in OpenAI's meaning, beside no choices."""
-        told = orjson.dumps(openai_usage(usage))
+        told = orjson.dumps(openai_usage(usage, cached=0))
         return Chunk(b"".join((self._head, b'],"usage":', told, b"}")), False, True)
 
     def _chunk(
@@ -86,7 +86,7 @@ def give_completion(
             "model": outcome.model or model,
             "choices": choices,
             **more,
-            "usage": openai_usage(outcome.usage),
+            "usage": openai_usage(outcome.usage, cached=0),
         }
     )
     if answer is None:
@@ -100,10 +100,16 @@ def choice_of(message: RawObject, reason: str, logprobs: RawObject | None = None
     return {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": reason}
 
 
-def openai_usage(usage: Mapping[str, int]) -> RawObject:
-    """The usage object of the answer, in OpenAI's meaning."""
+def openai_usage(usage: Mapping[str, int], *, cached: int | None = None) -> RawObject:
+    """The usage object of an answer, in OpenAI's meaning; unknown counts are left out.
+
+    `cached`: what it means if nothing was told of tokens read from a cache; None: unknown.
+    """
     prompt, completion = usage.get("input_tokens", 0), usage.get("output_tokens", 0)
-    details: RawObject = {"cached_tokens": usage.get("cached_input_tokens", 0)}
+    details: RawObject = {}
+    cached = usage.get("cached_input_tokens", cached)
+    if cached is not None:
+        details["cached_tokens"] = cached
     writes = sum(count for unit, count in usage.items() if unit.startswith("cache_write"))
     if writes:
         details["cache_write_tokens"] = writes
@@ -111,8 +117,9 @@ def openai_usage(usage: Mapping[str, int]) -> RawObject:
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": details,
     }
+    if details:
+        found["prompt_tokens_details"] = details
     if "reasoning_tokens" in usage:
         found["completion_tokens_details"] = {"reasoning_tokens": usage["reasoning_tokens"]}
     return found

@@ -54,7 +54,6 @@ _IDS: Final = (
 """Our provider, whose entries, and where the id as callers type it and the place stand in the
 key. Of several entries for one id and place, the one that is matched by the earlier line counts.
 Commitments by the month and other endpoints match none."""
-_ZONE: Final = "datazone"
 _AGES: Final = {"hyperbolic": "2025-08-31", "vercel": "2026-02-05"}
 """Lists that it has not kept up, and the last day that shows in them (PRICES.md 1)."""
 _NAMES: Final = {

@@ -45,7 +45,7 @@ END = re.compile(
     rb'_reason":"|"(?:finish|stop)Reason"|"type":"response\.(?:completed|incomplete|failed)"'
 )
 """Where an answer says why it ends."""
-CALLABLE = [row.slug for row in PROVIDERS.values() if row.callable]
+CALLABLE = [row.slug for row in PROVIDERS.values() if row.dialect is not None]
 
 
 class Case:

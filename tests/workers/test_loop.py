@@ -98,19 +98,18 @@ def test_any_other_error_stops_the_worker_and_is_seen(
     assert worker.state.status == "failed"
 
 
-def test_a_resting_worker_is_woken_and_stopped_at_once(
-    heard: Heard, started: Callable[[Callable[[], float]], Worker]
-) -> None:
-    turns = threading.Semaphore(0)
+def test_a_resting_worker_is_woken_and_stopped_at_once(heard: Heard) -> None:
+    turns, wake = threading.Semaphore(0), threading.Event()
 
     def step() -> float:
         turns.release()
         return 3600.0
 
-    worker = started(step)
+    worker = Worker("test", step, on_change=heard, wake=wake)
+    worker.start()
     assert turns.acquire(timeout=10)
     for _ in range(3):
-        worker.nudge()
+        wake.set()
         assert turns.acquire(timeout=10)
     assert worker.stop(10)
     assert worker.state.status == "stopped"

@@ -18,7 +18,6 @@ from api.chat.settle import (
     Settlement,
     failed,
     needs_estimate,
-    openai_usage,
 )
 from api.providers.port import Outcome, ProviderFailure
 from domain.clock import FixedClock
@@ -209,15 +208,3 @@ def test_a_message_is_kept_as_its_hash() -> None:
     event = failed(FACTS, "timeout", "no answer")
     assert event.message_hash == hashlib.sha256(b"no answer").hexdigest()
     assert failed(FACTS, "timeout").message_hash is None
-
-
-def test_usage_in_openais_words() -> None:
-    usage = {"input_tokens": 9, "output_tokens": 4, "cached_input_tokens": 0, "reasoning_tokens": 3}
-    assert openai_usage(usage) == {
-        "prompt_tokens": 9,
-        "completion_tokens": 4,
-        "total_tokens": 13,
-        "prompt_tokens_details": {"cached_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 3},
-    }
-    assert "prompt_tokens_details" not in openai_usage({"input_tokens": 1, "output_tokens": 1})

@@ -250,6 +250,13 @@ def test_the_answer_s_usage_is_in_openai_s_meaning() -> None:
     }
 
 
+def test_what_nobody_told_is_left_out_of_the_answer_s_usage() -> None:
+    usage = {"input_tokens": 9, "output_tokens": 4}
+    told = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
+    assert openai_usage(usage) == told
+    assert openai_usage(usage, cached=0) == {**told, "prompt_tokens_details": {"cached_tokens": 0}}
+
+
 def test_flavours_can_be_normalised_by_name() -> None:
     spoken = {row.dialect.name for row in PROVIDERS.values() if row.dialect is not None}
     assert spoken <= set(NORMALISERS)
