@@ -46,11 +46,14 @@ from api.web.drift import DriftCheck
 from api.web.operations import Operations
 from api.web.pages import Pages
 from api.web.session import Sessions
+from api.web.verification import Verification
 from domain.credential import Outcome
 from domain.directory import CredentialView
+from domain.eventlog.sqlite_file import verify_file
+from domain.eventlog.verify import Report
 from keytoll import VERSION
 from keytoll.settings import Settings
-from keytoll.wiring import Stores
+from keytoll.wiring import EVENTS_FILE, Stores, kept_checkpoints
 from projections.drift import drift
 from projections.published_books import PublishedBooks
 from projections.standing import Standing
@@ -192,6 +195,7 @@ class Site:
                 grace_s=stores.settings.close_grace_s,
             ),
             trail=Trail(stores.log, stores.directory, stores.books),
+            verification=Verification(self._verify, stores.clock),
             desk=self._desk(),
         )
 
@@ -205,6 +209,12 @@ class Site:
             add_prices=lambda given: stores.prices.add(lambda book: stores.additions(given, book)),
             unrated_days=stores.settings.unrated_days,
             reference=REFERENCE,
+        )
+
+    def _verify(self, on_page: Callable[[int], None]) -> Report:
+        settings = self.stores.settings
+        return verify_file(
+            settings.data / EVENTS_FILE, checkpoints=kept_checkpoints(settings), on_page=on_page
         )
 
     def _drift(self) -> tuple[int, Sequence[str]]:

@@ -17,7 +17,7 @@ from api.providers.catalogue import PROVIDERS
 from domain.clock import Clock
 from domain.directory import Directory
 from domain.errors import UnsafeSetup
-from domain.eventlog.checkpoint import append_checkpoint
+from domain.eventlog.checkpoint import Checkpoint, append_checkpoint, read_checkpoints
 from domain.eventlog.port import EventLog, Recorded
 from domain.eventlog.sqlite import open_sqlite_log
 from domain.events.base import JsonObject
@@ -215,6 +215,11 @@ def open_stores(settings: Settings, clock: Clock, *, epoch: str) -> Stores:
             interval_s=settings.seal_interval_s,
         ),
     )
+
+
+def kept_checkpoints(settings: Settings) -> Sequence[Checkpoint]:
+    """Those that this installation wrote beside its data folder."""
+    return read_checkpoints(settings.checkpoints) if settings.checkpoints.exists() else []
 
 
 def _make_folder(data: Path) -> None:

@@ -14,7 +14,7 @@ from api.errors import ApiError
 from api.routes.schemas import ERRORS
 from domain.directory import Directory
 from domain.errors import BadValue
-from domain.eventlog.checkpoint import checkpoint_of
+from domain.eventlog.checkpoint import Checkpoint, checkpoint_of
 from domain.eventlog.port import EventLog, LogReader, Recorded
 from domain.events.base import JsonObject
 from domain.ids import parse_id
@@ -76,6 +76,25 @@ class Trail:
         ended = next(self._source(after, wanted), None) is None
         return {"events": found, "next": None if ended else after}
 
+    def newest(self, before: str | None, limit: int, wanted: EventFilter) -> JsonObject:
+        """The other way round: the newest first; `next` is the `before` of the next page."""
+        found: list[JsonObject] = []
+        for each in islice(self._back(before, wanted), SCANNED_MAX):
+            before = f"{each.store_id}:{each.seq}"
+            if wanted.takes(each):
+                found.append(event_json(each))
+            if len(found) == limit:
+                break
+        ended = before is None or next(self._back(before, wanted), None) is None
+        return {"events": found, "next": None if ended else before}
+
+    def event(self, store_id: str, seq: int) -> Recorded:
+        """One event by its place. Raises ApiError 404."""
+        for store in self._stores():
+            if store.store_id == store_id and 0 < seq <= store.head():
+                return store.read(after=seq - 1, limit=1)[0]
+        raise ApiError(404, "not_found", "There is no such event.")
+
     def request(self, request_id: str) -> JsonObject:
         """All events of a request and what they lead to."""
         recorded = self._stream(parse_id("req", request_id))
@@ -94,11 +113,7 @@ class Trail:
 
     def checkpoints(self, after: str | None, limit: int) -> JsonObject:
         """Size and root of the log at each seal, oldest first."""
-        seals = (
-            each
-            for each in self._events(self._place(after), {"store"})
-            if each.topic == "store.log-sealed"
-        )
+        seals = (each for each in self._events(self._place(after), {"store"}) if _is_seal(each))
         found = [checkpoint_of(each) for each in islice(seals, limit)]
         shown = [
             {
@@ -113,6 +128,15 @@ class Trail:
         more = len(found) == limit
         last = f"{found[-1].store_id}:{found[-1].seq}" if more else None
         return {"checkpoints": shown, "next": last}
+
+    def newest_checkpoints(self, limit: int) -> Sequence[Checkpoint]:
+        """Those of the last seals, the newest first."""
+        seals = (each for each in self._events_back(None, {"store"}) if _is_seal(each))
+        return [checkpoint_of(each) for each in islice(seals, limit)]
+
+    def all_checkpoints(self) -> Iterator[Checkpoint]:
+        """Of every seal, oldest first."""
+        return (checkpoint_of(each) for each in self._events((0, 0), {"store"}) if _is_seal(each))
 
     def _source(self, after: str | None, wanted: EventFilter) -> Iterator[Recorded]:
         place = self._place(after)
@@ -133,6 +157,29 @@ class Trail:
                 seq = page[-1].seq
             seq = 0
 
+    def _back(self, before: str | None, wanted: EventFilter) -> Iterator[Recorded]:
+        place = None if before is None else self._place(before)
+        if wanted.stream is None:
+            yield from self._events_back(place, None)
+        else:
+            number = {store.store_id: index for index, store in enumerate(self._stores())}
+            for each in reversed(self.log.stream(UUID(wanted.stream.partition("_")[2]))):
+                if place is None or (number[each.store_id], each.seq) < place:
+                    yield each
+
+    def _events_back(self, before: Place | None, streams: set[str] | None) -> Iterator[Recorded]:
+        """Everything before a place (None: all), the newest first."""
+        stores = self._stores()
+        index, end = before or (len(stores) - 1, stores[-1].head() + 1)
+        for store in reversed(stores[: index + 1]):
+            while end > 1:
+                after = max(0, end - 1 - LIMIT_MAX)
+                page = store.read(after=after, limit=end - 1 - after, streams=streams)
+                yield from (each for each in reversed(page) if each.seq < end)
+                end = after + 1
+            index -= 1
+            end = stores[index].head() + 1 if index >= 0 else 0
+
     def _stores(self) -> Sequence[LogReader]:
         """Those that a restored log continues, and the one that is written."""
         return [*self.log.earlier(), self.log]
@@ -151,6 +198,10 @@ class Trail:
         if not recorded:
             raise ApiError(404, "not_found", "Nothing is recorded under this id.")
         return recorded
+
+
+def _is_seal(recorded: Recorded) -> bool:
+    return recorded.topic == "store.log-sealed"
 
 
 def router(*, access: Access, trail: Trail) -> APIRouter:

@@ -12,6 +12,7 @@ from api.routes.provider_keys import ProviderKeys
 from api.routes.routing import RoutingPreferences
 from api.routes.usage import UsageRoutes
 from api.web.desk import Desk
+from api.web.verification import Verification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,5 +26,7 @@ class Operations:
     usage: UsageRoutes
     invoices: InvoiceRoutes
     trail: Trail
+    verification: Verification
+    """`keytoll verify`, for those who may see the whole log."""
     desk: Desk
     """For the operator's pages."""

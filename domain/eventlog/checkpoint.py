@@ -43,10 +43,15 @@ def checkpoint_of(sealed: Recorded) -> Checkpoint:
     return Checkpoint(sealed.store_id, sealed.seq, event.size, event.root, sealed.recorded_at)
 
 
+def checkpoint_line(checkpoint: Checkpoint) -> bytes:
+    """Its line in a file of checkpoints."""
+    return canonical({name: getattr(checkpoint, name) for name in Checkpoint.__slots__}) + b"\n"
+
+
 def append_checkpoint(path: Path, sealed: Recorded) -> Checkpoint:
     """Append the checkpoint of a seal to a file, on disk when this returns."""
     checkpoint = checkpoint_of(sealed)
-    line = canonical(_fields(checkpoint)) + b"\n"
+    line = checkpoint_line(checkpoint)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         # A line that a full disk or a crash cut short must not swallow the next one.
@@ -76,10 +81,6 @@ def read_checkpoints(path: Path) -> list[Checkpoint]:
         except BadValue:
             return checkpoints
     return checkpoints
-
-
-def _fields(checkpoint: Checkpoint) -> dict[str, object]:
-    return {name: getattr(checkpoint, name) for name in Checkpoint.__slots__}
 
 
 def _parsed(line: bytes, *, where: str) -> Checkpoint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -13,10 +13,15 @@ from domain.eventlog.sqlite_rows import SELECT_BROKEN_STREAMS, SELECT_RAW, SELEC
 from domain.eventlog.verify import RawLine, RawStore, Report, verify
 
 
-def verify_file(path: Path, *, checkpoints: Sequence[Checkpoint] = ()) -> Report:
+def verify_file(
+    path: Path,
+    *,
+    checkpoints: Sequence[Checkpoint] = (),
+    on_page: Callable[[int], None] | None = None,
+) -> Report:
     """Verify a log file as of now; it may be in use. Raises UnsafeSetup if it cannot be read."""
     with open_raw(path) as log:
-        return verify(log, checkpoints=checkpoints)
+        return verify(log, checkpoints=checkpoints, on_page=on_page)
 
 
 def is_blank(path: Path) -> bool:

@@ -6,7 +6,7 @@ with all its hashes and seals, shows against checkpoints that are kept elsewhere
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -19,6 +19,8 @@ from domain.ids import event_id_text
 from domain.seal import Frontier, leaf_hash
 
 FINDINGS_MAX: Final = 200
+PAGE: Final = 5_000
+"""Lines between two words on how far it is."""
 
 _TERMINAL: Final = frozenset(
     {"request.usage-reported", "request.usage-estimated", "request.failed"}
@@ -102,8 +104,16 @@ class Report:
         return self.findings_total == 0
 
 
-def verify(log: RawLog, *, checkpoints: Sequence[Checkpoint] = ()) -> Report:
-    """Check a whole log file, and each checkpoint against it."""
+def verify(
+    log: RawLog,
+    *,
+    checkpoints: Sequence[Checkpoint] = (),
+    on_page: Callable[[int], None] | None = None,
+) -> Report:
+    """Check a whole log file, and each checkpoint against it.
+
+    `on_page` is told now and then how many lines were checked.
+    """
     findings = _Findings()
     requests = _Requests(findings)
     states: list[StoreState] = []
@@ -112,7 +122,7 @@ def verify(log: RawLog, *, checkpoints: Sequence[Checkpoint] = ()) -> Report:
         own = [each for each in checkpoints if each.store_id == store.store_id]
         check = _StoreCheck(store.store_id, own, findings, requests, before=states[-1:])
         check.recorded_at = recorded_at
-        for raw in store.lines():
+        for raw in _told(store.lines(), on_page, sum(state.size for state in states)):
             check.line(raw)
         states.append(check.end())
         recorded_at = check.recorded_at
@@ -349,6 +359,15 @@ class _StoreCheck:
                 f"the first {checkpoint.size} lines are not those of the checkpoint of"
                 f" {checkpoint.recorded_at}",
             )
+
+
+def _told(
+    lines: Iterable[RawLine], on_page: Callable[[int], None] | None, before: int
+) -> Iterator[RawLine]:
+    for count, raw in enumerate(lines, start=before + 1):
+        yield raw
+        if on_page is not None and count % PAGE == 0:
+            on_page(count)
 
 
 def _due(checkpoints: Sequence[Checkpoint]) -> Iterator[Checkpoint]:

@@ -11,7 +11,7 @@ from domain.eventlog.sqlite_file import verify_file
 from domain.invoice import parse_period
 from keytoll.commands.port import Bare, Command, Console, Inside, no_arguments
 from keytoll.settings import Settings
-from keytoll.wiring import EVENTS_FILE, Stores
+from keytoll.wiring import EVENTS_FILE, Stores, kept_checkpoints
 from projections.drift import drift as drift_of
 from projections.queries.health import health
 from projections.rebuild import rebuild as rebuild_tables
@@ -84,7 +84,7 @@ def _checkpoints(
     settings: Settings, args: argparse.Namespace, console: Console
 ) -> list[Checkpoint]:
     if args.checkpoint is None:
-        return read_checkpoints(settings.checkpoints) if settings.checkpoints.exists() else []
+        return kept_checkpoints(settings)
     path = console.folder / args.checkpoint
     if not path.is_file():
         raise BadValue(f"there is no checkpoint file {path}", param="--checkpoint")

@@ -1,0 +1,286 @@
+"""The audit trail: what was recorded, whether it still is, and the history of a key."""
+
+# No `from __future__ import annotations` here: FastAPI has to see what `router` closes over.
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from api.auth import Caller
+from api.errors import ApiError
+from api.routes.audit import EventFilter, Trail
+from api.web.life import TITLES as OF_REQUESTS
+from api.web.names import Names
+from api.web.operations import Operations
+from api.web.pages import HEADERS, Pages, page_route
+from domain.errors import BadValue
+from domain.eventlog.checkpoint import checkpoint_line
+from domain.eventlog.port import Recorded
+from domain.events.base import JsonObject
+from domain.events.registry import EVENTS
+from projections.trail import event_json
+
+READERS: Final = ("owner", "auditor", "operator")
+WHOLE: Final = ("auditor", "operator")
+"""Who sees the log as a whole: checks it, and takes checkpoints away."""
+LIMIT: Final = 50
+CHECKPOINTS: Final = 20
+TEXT_MAX: Final = 60
+LINE_MAX: Final = 20_000
+"""Characters of an event on a page; the whole line can be saved."""
+TITLES: Final[Mapping[str, str]] = {
+    **OF_REQUESTS,
+    "store.opened": "A process began to write",
+    "store.log-sealed": "The log was sealed",
+    "account.opened": "Account opened",
+    "account.suspended": "Account suspended",
+    "account.resumed": "Account resumed",
+    "account.api-key-issued": "API key issued",
+    "account.api-key-revoked": "API key revoked",
+    "account.markup-agreed": "Markup rate agreed",
+    "account.tax-set": "Tax set",
+    "account.routing-preferred": "Provider order or consent changed",
+    "account.remainder-carried": "Remainder carried to the next invoice",
+    "credential.key-added": "Key stored",
+    "credential.key-checked": "Key checked",
+    "credential.key-restricted": "Models of the key changed",
+    "credential.key-reordered": "Place of the key changed",
+    "credential.key-disabled": "Key disabled",
+    "credential.key-enabled": "Key enabled",
+    "credential.key-rotated": "Secret of the key replaced",
+    "credential.key-removed": "Key removed, its secret destroyed",
+    "price-book.published": "Price book published",
+    "invoice.issued": "Invoice issued",
+    "invoice.credit-note-issued": "Credit note issued",
+    "invoice.paid": "Invoice paid",
+    "invoice.voided": "Invoice voided",
+}
+_PREFIXES: Final = {"account": "acc", "credential": "cred", "request": "req"}
+_SEQ: Final = re.compile(r"[1-9][0-9]{0,17}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the address asks for, and what is wrong with it."""
+
+    account: str
+    stream: str
+    topic: str
+    after: str
+    before: str
+    wanted: EventFilter | None
+    """None where something is wrong."""
+    problems: Mapping[str, str]
+
+    @classmethod
+    def of(cls, request: Request, caller: Caller) -> "Asked":
+        """Read the query; an owner's filter is on the own account, whatever it says."""
+        names = ("account", "stream", "topic", "after", "before")
+        given = {name: request.query_params.get(name, "").strip()[:TEXT_MAX] for name in names}
+        if not caller.sees_all_accounts:
+            given["account"] = caller.account_id
+        filters = {name: given[name] or None for name in ("account", "stream", "topic")}
+        try:
+            return cls(**given, wanted=EventFilter(**filters), problems={})
+        except BadValue as error:
+            said = {
+                "stream": "Enter a whole id, such as req_ or cred_ and 32 signs after it.",
+                "topic": "Choose a kind of event from the list.",
+            }
+            param = str(error.param)
+            return cls(**given, wanted=None, problems={param: said.get(param, str(error))})
+
+
+def router(pages: Pages, operations: Operations) -> APIRouter:
+    """The routes of this file."""
+    routes = APIRouter(prefix="/audit", route_class=page_route(pages), include_in_schema=False)
+    trail, names = operations.trail, Names(operations.provider_keys)
+    _add_events(routes, pages, trail, names)
+    _add_proofs(routes, pages, operations)
+    return routes
+
+
+def _add_events(routes: APIRouter, pages: Pages, trail: Trail, names: Names) -> None:
+    @routes.get("")
+    def events(request: Request) -> Response:
+        """The newest events, or with `after` those that were recorded from there on."""
+        session = pages.visitor(request, *READERS)
+        asked = Asked.of(request, session.caller)
+        listed: JsonObject = {"events": [], "next": None}
+        if asked.wanted is not None and asked.after:
+            listed = trail.events(asked.after, LIMIT, asked.wanted)
+        elif asked.wanted is not None:
+            listed = trail.newest(asked.before or None, LIMIT, asked.wanted)
+        return pages.show(
+            request,
+            "audit/events.html",
+            session,
+            status=400 if asked.problems else 200,
+            title="Audit",
+            asked=asked,
+            listed=listed,
+            rows=[_row(each) for each in listed["events"]],
+            accounts=names.choices(session.caller, None)["account"]
+            if session.caller.sees_all_accounts
+            else {},
+            topics=_topics(),
+            names=names,
+            first=f"{(trail.log.earlier() or [trail.log])[0].store_id}:0",
+            whole=session.caller.role in WHOLE,
+        )
+
+    @routes.get("/events/{store_id}/{seq}")
+    def event(request: Request, store_id: str, seq: str) -> Response:
+        """One event: its data, its line and its hash."""
+        session = pages.visitor(request, *READERS)
+        recorded = _event(trail, session.caller, store_id, seq)
+        line = recorded.line.decode()
+        data = orjson.dumps(event_json(recorded)["data"], option=orjson.OPT_INDENT_2).decode()
+        return pages.show(
+            request,
+            "audit/event.html",
+            session,
+            title=f"Event {recorded.seq}",
+            row=_row(event_json(recorded)),
+            line=line[:LINE_MAX],
+            data=data[:LINE_MAX],
+            cut=max(len(line), len(data)) > LINE_MAX,
+            names=names,
+        )
+
+    @routes.get("/events/{store_id}/{seq}/line")
+    def line(request: Request, store_id: str, seq: str) -> Response:
+        """The bytes that were hashed."""
+        session = pages.visitor(request, *READERS)
+        recorded = _event(trail, session.caller, store_id, seq)
+        return _saved(
+            Response(recorded.line, media_type="application/json"),
+            f"{recorded.store_id}-{recorded.seq}.json",
+        )
+
+    @routes.get("/credentials/{credential_id}")
+    def credential(request: Request, credential_id: str) -> Response:
+        """The history of a provider key."""
+        session = pages.visitor(request, *READERS)
+        view = trail.directory.credential(credential_id)
+        if view is None or not _may_see(session.caller, view.account_id):
+            raise ApiError(404, "not_found", "There is no such key.")
+        found = trail.credential(credential_id)
+        return pages.show(
+            request,
+            "audit/credential.html",
+            session,
+            title="History of a key",
+            credential_id=credential_id,
+            state=found["state"],
+            rows=[_row(each) for each in found["events"]],
+            name=names.credential(credential_id),
+            names=names,
+        )
+
+
+def _add_proofs(routes: APIRouter, pages: Pages, operations: Operations) -> None:
+    trail, verification = operations.trail, operations.verification
+
+    @routes.get("/proof")
+    def proof(request: Request) -> Response:
+        """Whether the log is what it was, and the checkpoints to check that elsewhere."""
+        session = pages.visitor(request, *WHOLE)
+        return pages.show(
+            request,
+            "audit/proof.html",
+            session,
+            title="Is the log what it was?",
+            run=verification.last,
+            total=_total(trail),
+            checkpoints=trail.newest_checkpoints(CHECKPOINTS),
+        )
+
+    @routes.get("/verification")
+    def verified(request: Request) -> Response:
+        """How far the verification is, or what it found."""
+        session = pages.visitor(request, *WHOLE)
+        if "hx-request" not in request.headers:
+            return pages.go(request, "/audit/proof")
+        return pages.show(
+            request,
+            "audit/verification.html",
+            session,
+            title="Verification",
+            run=verification.last,
+            total=_total(trail),
+        )
+
+    @routes.post("/verification")
+    async def verify(request: Request) -> Response:
+        """Begin, unless one runs."""
+        session, _ = await pages.form(request, *WHOLE)
+        verification.start()
+        if "hx-request" not in request.headers:
+            return pages.go(request, "/audit/proof")
+        return pages.show(
+            request,
+            "audit/verification.html",
+            session,
+            title="Verification",
+            run=verification.last,
+            total=_total(trail),
+        )
+
+    @routes.get("/checkpoints")
+    def checkpoints(request: Request) -> Response:
+        """All checkpoints as `keytoll verify --checkpoint` reads them."""
+        pages.visitor(request, *WHOLE)
+        lines = (checkpoint_line(each) for each in trail.all_checkpoints())
+        return _saved(
+            StreamingResponse(lines, media_type="application/x-ndjson"), "keytoll.checkpoints"
+        )
+
+
+def _event(trail: Trail, caller: Caller, store_id: str, seq: str) -> Recorded:
+    """Raises ApiError 404, also for an event that the caller may not know of."""
+    recorded = trail.event(store_id, int(seq) if _SEQ.fullmatch(seq) else 0)
+    if not _may_see(caller, recorded.account_id):
+        raise ApiError(404, "not_found", "There is no such event.")
+    return recorded
+
+
+def _may_see(caller: Caller, account_id: str | None) -> bool:
+    return caller.role in WHOLE or account_id == caller.account_id
+
+
+def _row(event: JsonObject) -> dict[str, Any]:
+    """An event with its words, and the public id of its stream where it has one."""
+    kind = event["topic"].partition(".")[0]
+    stream = event["originator_id"].replace("-", "")
+    prefix = _PREFIXES.get(kind)
+    return {
+        **event,
+        "kind": kind,
+        "title": TITLES.get(event["topic"], event["topic"]),
+        "public_id": f"{prefix}_{stream}" if prefix else None,
+    }
+
+
+def _topics() -> dict[str, list[str]]:
+    """First part → the topics with it."""
+    found: dict[str, list[str]] = {}
+    for topic in sorted(EVENTS):
+        found.setdefault(topic.partition(".")[0], []).append(topic)
+    return found
+
+
+def _total(trail: Trail) -> int:
+    return sum(store.head() for store in (*trail.log.earlier(), trail.log))
+
+
+def _saved(response: Response, name: str) -> Response:
+    response.headers.update(HEADERS)
+    response.headers["content-disposition"] = f'attachment; filename="{name}"'
+    return response
