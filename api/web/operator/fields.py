@@ -12,8 +12,8 @@ from api.errors import api_error
 from domain.errors import BadValue
 from domain.money import text_of
 
-_PERCENT: Final = re.compile(r"\d{1,3}([.,]\d{1,10})?")
-_MINUTE: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2})?")
+_PERCENT: Final = re.compile(r"[0-9]{1,3}([.,][0-9]{1,10})?")
+_MINUTE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2})?")
 _HUNDRED: Final = Decimal(100)
 
 

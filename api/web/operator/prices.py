@@ -55,6 +55,7 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
     @routes.get(_PATH + "/model")
     def model(
         request: Request,
+        *,
         provider: _Text = "",
         model: _Text = "",
         at: _Text = "",
