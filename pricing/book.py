@@ -258,6 +258,12 @@ class PriceBook:
                 found[provider] = models + 1, entries + held
         return found
 
+    def told(self, row: Row) -> JsonObject:
+        """The row as it stands in the book."""
+        entry: JsonObject = orjson.loads(self._entries.lines[row.n - 1])
+        told: JsonObject = entry["row"]
+        return told
+
     def last_seen(self, row: Row) -> datetime | None:
         """When the price was last observed at its source (when it was recorded, if never since)."""
         if row.n not in self._seen:

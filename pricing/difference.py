@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from domain.clock import instant_text
 from domain.events.base import JsonObject
-from domain.money import text_of
 from pricing.book import PriceBook
 from pricing.row import STANDARD, Conditions, Prices, Row
 
 Kind = Literal["added", "changed", "ended", "deprecated", "announced"]
+
+_TOLD: Final = (
+    *("prices", "tiers", "time_overrides", "multiplier"),
+    *("effective_from", "effective_to"),
+)
 
 Model = tuple[str, str, Conditions]
 """Provider, id and service class: what has one price at a time."""
@@ -29,6 +32,7 @@ class Change:
     model: str
     conditions: Conditions
     before: JsonObject | None
+    """The row of the old book, as it stands there: its id, its prices and when they hold."""
     after: JsonObject | None
 
     def as_json(self) -> JsonObject:
@@ -46,11 +50,17 @@ class Change:
 def differences(old: PriceBook, new: PriceBook, *, at: datetime) -> Sequence[Change]:
     """What is in force at the instant, compared; and what of the new book comes later."""
     before, after = _standing(old, at), _standing(new, at)
-    found = [*_now(before, after), *_later(old, new, at)]
-    for model in before.keys() & after.keys():
-        was, now = before[model], after[model]
+    found = list(_later(old, new, at))
+    for model in before.keys() | after.keys():
+        was, now = before.get(model), after.get(model)
+        shown = _shown(old, was), _shown(new, now)
+        if was is None or now is None:
+            found.append(Change("added" if was is None else "ended", *model, *shown))
+            continue
+        if _said(was) != _said(now):
+            found.append(Change("changed", *model, *shown))
         if new.deprecated(now, at) and not old.deprecated(was, at):
-            found.append(Change("deprecated", *model, _shown(was), _shown(now)))
+            found.append(Change("deprecated", *model, *shown))
     return sorted(found, key=lambda each: (each.provider, each.model, str(each.conditions)))
 
 
@@ -72,23 +82,13 @@ def _said(row: Row) -> _Said:
     return _Said(row.prices, (row.tiers, row.time_overrides, row.multiplier))
 
 
-def _now(before: Mapping[Model, Row], after: Mapping[Model, Row]) -> Iterator[Change]:
-    for model in before.keys() | after.keys():
-        ours, theirs = before.get(model), after.get(model)
-        if ours is None and theirs is not None:
-            yield Change("added", *model, None, _shown(theirs))
-        elif theirs is None and ours is not None:
-            yield Change("ended", *model, _shown(ours), None)
-        elif ours is not None and theirs is not None and _said(ours) != _said(theirs):
-            yield Change("changed", *model, _shown(ours), _shown(theirs))
-
-
 def _later(old: PriceBook, new: PriceBook, at: datetime) -> Iterator[Change]:
     """Rows of the new book that are not in force yet."""
     known = {row.id for row in _rows(old)}
     for row in _rows(new):
         if row.id not in known and row.effective_from is not None and row.effective_from > at:
-            yield Change("announced", row.provider, row.model, row.conditions, None, _shown(row))
+            model = row.provider, row.model, row.conditions
+            yield Change("announced", *model, None, _shown(new, row))
 
 
 def _standing(book: PriceBook, at: datetime) -> dict[Model, Row]:
@@ -103,22 +103,8 @@ def _rows(book: PriceBook) -> Iterable[Row]:
             yield from book.rows_of(provider, model)
 
 
-def _shown(row: Row) -> JsonObject:
-    shown: JsonObject = {"row": row.id, "prices": _texts(row.prices)}
-    if row.tiers:
-        shown["tiers"] = [
-            {"input_tokens_above": tier.above, **_texts(tier.prices)} for tier in row.tiers
-        ]
-    if row.time_overrides:
-        shown["time_overrides"] = [_texts(each.prices) for each in row.time_overrides]
-    if row.multiplier != 1:
-        shown["multiplier"] = text_of(row.multiplier)
-    if row.effective_from is not None:
-        shown["effective_from"] = instant_text(row.effective_from)
-    if row.effective_to is not None:
-        shown["effective_to"] = instant_text(row.effective_to)
-    return shown
-
-
-def _texts(prices: Prices) -> dict[str, str]:
-    return {name: text_of(price) for name, price in prices.items()}
+def _shown(book: PriceBook, row: Row | None) -> JsonObject | None:
+    if row is None:
+        return None
+    told = book.told(row)
+    return {"row": row.id, **{name: told[name] for name in _TOLD if told.get(name)}}

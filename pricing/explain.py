@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-import orjson
-
 from domain.clock import instant_text
 from domain.events.base import JsonObject
 from domain.usage import Usage
@@ -20,7 +18,7 @@ USAGE: Final[Usage] = {"input_tokens": 1000, "output_tokens": 1000}
 """What is rated when nobody says otherwise."""
 LOST: Final = {
     "higher": "not the lowest",
-    "other_provider": "the own provider has a paid version",
+    "other_provider": "the provider used has a paid version of its own",
     "unpriced_units": "no price for a unit that was used",
     "service_class": "the price of another service class",
     "deprecated": "its provider has announced its end",
@@ -62,7 +60,8 @@ def explain(
         "found_by": found_by,
         "rows": [
             {
-                **_told(book, row),
+                "n": row.n,
+                **book.told(row),
                 "in_force": row.live(at),
                 "conditions_met": row.conditions.met_by(met),
                 "used": row.id in own or row in free[:1],
@@ -95,12 +94,6 @@ def _rows(
 
 def _ordered(rows: Sequence[Row]) -> Sequence[Row]:
     return sorted(rows, key=lambda row: (row.conditions.count, row.model, -row.n))
-
-
-def _told(book: PriceBook, row: Row) -> JsonObject:
-    """The row as it stands in the book."""
-    entry: JsonObject = orjson.loads(book.lines()[row.n - 1])
-    return {"n": row.n, **entry["row"]}
 
 
 def conditions_of(row: JsonObject) -> JsonObject:

@@ -11,6 +11,7 @@ from pricing.difference import Change, shown_conditions
 from pricing.explain import LOST, conditions_of
 from projections.what_if import Compared, Group, total
 
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _SAID_APART: Final = frozenset({"input_tokens_above", "utc_days", "utc_windows"})
 
 
@@ -49,21 +50,7 @@ def _row(row: JsonObject, console: Console) -> None:
     state = "in force" if row["in_force"] else "not in force"
     console.say(f"{mark} {row['id']}  {_pairs(conditions_of(row)) or 'standard'}  {state}")
     lines = [
-        ("prices", _pairs(row["prices"]) + (" (free)" if row["free"] else "")),
-        *(
-            (f"above {tier['input_tokens_above']} input tokens", _prices(tier))
-            for tier in row.get("tiers", ())
-        ),
-        *(
-            (
-                f"on days {each.get('utc_days', 'all')}, {each.get('utc_windows', 'all day')}",
-                _prices(each),
-            )
-            for each in row.get("time_overrides", ())
-        ),
-        ("multiplier", row.get("multiplier")),
-        ("from", row.get("effective_from")),
-        ("until", row.get("effective_to")),
+        *_terms(row),
         ("source", _source(row)),
         ("seen", row["last_seen"]),
         ("deprecated", "yes" if row["deprecated"] else None),
@@ -125,13 +112,30 @@ def _cells(group: Compared) -> list[str]:
 
 
 def _side(side: JsonObject) -> str:
-    parts = [_pairs(side["prices"])]
-    parts += [f"above {t['input_tokens_above']}: {_prices(t)}" for t in side.get("tiers", ())]
-    parts += [f"at certain hours: {_prices(t)}" for t in side.get("time_overrides", ())]
-    for name in ("multiplier", "effective_from", "effective_to"):
-        if name in side:
-            parts.append(f"{name} {side[name]}")
-    return "; ".join(parts)
+    (_, prices), *rest = _terms(side)
+    return "; ".join([prices, *(f"{name}: {text}" for name, text in rest if text)])
+
+
+def _terms(row: JsonObject) -> list[tuple[str, str]]:
+    """What a row says of prices and of when they hold; the prices first, empty what it leaves."""
+    return [
+        ("prices", _pairs(row["prices"]) + (" (free)" if row.get("free") else "")),
+        *(
+            (f"above {tier['input_tokens_above']} input tokens", _prices(tier))
+            for tier in row.get("tiers") or ()
+        ),
+        *((_hours(each), _prices(each)) for each in row.get("time_overrides") or ()),
+        ("multiplier", row.get("multiplier") or ""),
+        ("from", row.get("effective_from") or ""),
+        ("until", row.get("effective_to") or ""),
+    ]
+
+
+def _hours(override: JsonObject) -> str:
+    """Such as "on Mon Tue, 01:00-04:00 UTC"."""
+    days = " ".join(_DAYS[day - 1] for day in override.get("utc_days") or ())
+    windows = " ".join(override.get("utc_windows") or ["all day"])
+    return f"on {days or 'every day'}, {windows} UTC"
 
 
 def _prices(prices: JsonObject) -> str:

@@ -55,7 +55,7 @@ def test_an_explanation_names_all_that_decides() -> None:
         "found by   exact id; canonical name m",
         "* r1  standard  in force",
         "    above 200000 input tokens: input 2",
-        "    on days [1], ['01:00-04:00']: input 3",
+        "    on Mon, 01:00-04:00 UTC: input 3",
         "    multiplier: 1.1",
         "    source: one list, another; confidence high",
         "status     priced",
@@ -88,7 +88,10 @@ def test_changes_are_shown_before_and_after() -> None:
     changes(differences(BOOK, book_of([ROW, dearer]), at=NOW), Console(out, out, Path()))
     first, after = out.getvalue().splitlines()
     assert first == "added      google m (service_tier flex)"
-    assert after.startswith("           is: input 2, output 8; above 200000: input 2; at certain")
+    assert after == (
+        "           is: input 2, output 8; above 200000 input tokens: input 2;"
+        " on Mon, 01:00-04:00 UTC: input 3; multiplier: 1.1"
+    )
     out.truncate(0)
     changes([], Console(out, out, Path()))
     assert "the same prices" in out.getvalue()

@@ -77,6 +77,19 @@ def test_tiers_hours_and_multipliers_are_prices_too() -> None:
         assert [kind for kind, *_ in found(old, new)] == ["changed"]
 
 
+def test_each_side_is_told_as_its_book_has_it() -> None:
+    """Else a change of hours alone would show two equal sides."""
+    hours = [{"utc_days": [1], "utc_windows": ["01:00-04:00"], "input": "2"}]
+    later = [{**hours[0], "utc_windows": ["02:00-04:00"]}]
+    start = "2026-11-01T00:00:00Z"
+    old = book_of([row("m", "1", time_overrides=hours)])
+    new = book_of([row("m", "1", time_overrides=later, effective_from=start)])
+    (change,) = differences(old, new, at=NOW)
+    told = {"row": "a/m#1", "prices": {"input": "1"}}
+    assert change.before == {**told, "time_overrides": hours}
+    assert change.after == {**told, "time_overrides": later, "effective_from": start}
+
+
 def test_what_begins_later_is_announced_until_it_begins() -> None:
     start = datetime(2026, 12, 1, tzinfo=UTC)
     old = book_of([row("m", "1")])
