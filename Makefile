@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run demo test test-slow test-services test-all check format golden bench clean
+.PHONY: help run demo test test-slow test-services test-all screenshots check format golden bench clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ test-services: $(SERVICES) ## other people's programs against ours: SDKs, a stra
 
 test-all: $(SERVICES) ## every test
 	@$(BIN)/pytest
+
+screenshots: $(SERVICES) ## pictures of every page, into build/screenshots
+	@$(BIN)/python -m tests.browser.screenshots
 
 check: $(READY) ## what CI runs first: format, lint, types, imports, tests
 	@echo "check: format" && $(BIN)/ruff format --check --quiet .

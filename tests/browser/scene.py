@@ -81,8 +81,8 @@ class Scene:
 
     program: Program
     accounts: list[str]
-    calls: list[str]
-    """One of each kind: the ids of calls worth looking at."""
+    calls: dict[str, str]
+    """Of each kind the id of the last call."""
 
 
 def staged(
@@ -100,7 +100,7 @@ def staged(
         period = f"{start.year}-{start.month:02}"
         done = program.command("close", "--period", period, "--grace", "0")
         assert done.returncode == 0, done.stderr
-    return Scene(program, play.accounts, list(play.kinds.values()))
+    return Scene(program, play.accounts, play.kinds)
 
 
 class _Play:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 from tests.browser.visitor import Visitor
 
 PAGES_MAX: Final = 60
-_IDENTITY: Final = re.compile(r"\b(acc|cred|key|req|inv|sha256|store)[_:][^/?&]+|[0-9a-f-]{32,36}")
+_IDENTITY: Final = re.compile(
+    r"\b(acc|cred|key|req|inv|st|sha256)[_:][^/?&]+|[0-9a-f-]{32,36}|\b[0-9]+\b"
+)
 _HREFS: Final = "links => links.map(link => link.href)"
 
 
@@ -19,9 +21,15 @@ def kind_of(path: str) -> str:
     return _IDENTITY.sub("…", path)
 
 
-def pages_of(visitor: Visitor) -> Iterator[str]:
-    """Opens one page after another and tells its path; the browser stands on it meanwhile."""
-    seen: set[str] = set()
+def pages_of(visitor: Visitor, first: Sequence[str] = ()) -> Iterator[str]:
+    """Opens one page after another and tells its path; the browser stands on it meanwhile.
+
+    Those in `first` are opened even if they are of one kind.
+    """
+    for path in first:
+        if _is_page(visitor, path):
+            yield path
+    seen = {kind_of(path) for path in first}
     waiting = [urlsplit(visitor.go("/").url).path]
     while waiting:
         path = waiting.pop(0)
@@ -41,7 +49,9 @@ def pages_of(visitor: Visitor) -> Iterator[str]:
 def _is_page(visitor: Visitor, path: str) -> bool:
     """Open it; False for a file to download or an answer for programs."""
     answer = visitor.context.request.get(f"{visitor.base_url}{path}")
-    assert answer.status < 400, f"{path} answers {answer.status}"
+    if answer.status >= 400:
+        visitor.faults.append(f"{path} answers {answer.status}")
+        return False
     if "attachment" in answer.headers.get("content-disposition", ""):
         return False
     if not answer.headers["content-type"].startswith("text/html"):
