@@ -24,11 +24,16 @@ class ChunkWriter:
             "model": model,
         }
         self._head = orjson.dumps(head)[:-1] + b',"choices":['
+        self._last: dict[tuple[int, str], int] = {}
+        """Choice and list of its message → the number of the last item."""
 
     def delta(
         self, delta: RawObject, logprobs: RawObject | None = None, *, choice: int = 0
     ) -> Chunk:
         """A piece of the answer, with the log probabilities of its tokens."""
+        for name, items in delta.items():
+            if isinstance(items, list):
+                delta = {**delta, name: [self._numbered(choice, name, item) for item in items]}
         return Chunk(self._chunk(choice, delta, b"null", logprobs), True, False)
 
     def finish(
@@ -47,6 +52,17 @@ class ChunkWriter:
         """The usage in OpenAI's meaning, beside no choices."""
         told = orjson.dumps(openai_usage(usage, cached=0))
         return Chunk(b"".join((self._head, b'],"usage":', told, b"}")), False, True)
+
+    def _numbered(self, choice: int, name: str, item: RawObject) -> RawObject:
+        """An item of a list, with the `index` by which clients that add up deltas tell items apart:
+        OpenAI's SDK takes equal numbers for pieces of one item, and breaks on none at all."""
+        if name == "tool_calls":
+            return item
+        last, index = self._last.get((choice, name), -1), item.get("index")
+        self._last[choice, name] = number = (
+            index if type(index) is int and index > last else last + 1
+        )
+        return {**item, "index": number}
 
     def _chunk(
         self, choice: int, delta: RawObject, reason: bytes, logprobs: RawObject | None

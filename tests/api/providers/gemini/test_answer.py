@@ -122,7 +122,7 @@ def test_pictures_but_not_the_drafts_among_the_thoughts() -> None:
     wanted = {"type": "image_url", "image_url": {"url": "data:image/png;base64,ZG9uZQ=="}}
     assert message(found)["images"] == [wanted]
     assert [delta["images"] for delta in deltas(streamed(found)[1]) if "images" in delta] == [
-        [wanted]
+        [{**wanted, "index": 0}]
     ]
     assert whole(stop(picture("ZHJhZnQ=", thought=True)))[0].generated
 

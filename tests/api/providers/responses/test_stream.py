@@ -312,6 +312,7 @@ def test_a_citation_counts_from_the_start_of_the_content() -> None:
         {
             "type": "url_citation",
             "url_citation": {"title": "t", "url": "u", "start_index": 4, "end_index": 5},
+            "index": 0,
         }
     ]
 
