@@ -24,7 +24,8 @@ from typing import Final
 
 from domain.clock import instant_text, parse_instant
 from domain.errors import BadValue
-from pricing.load import DATA, shipped_names
+from pricing.book import PriceBook
+from pricing.load import DATA, shipped_book, shipped_names
 from pricing.names import Names
 from pricing.sources.decisions import Decisions, read_decisions
 from pricing.sources.genai_prices import GenaiPrices
@@ -46,6 +47,9 @@ READERS: Final[Mapping[str, Callable[[Path, str, str], Source]]] = {
     "morpheus": Morpheus,
 }
 """Every source by name; the file that each reads is named in its module."""
+BOOKS: Final = "books.txt"
+"""The file, beside the prices, that names every book that was ever written: how many entries, and
+their hash. Invoices cite books, so a line that changed would take them all away; a test says so."""
 SNAPSHOTS: Final = Path(__file__).with_name("snapshots.txt")
 VARIANT: Final = re.compile(r"-(?:fast|pro|latest|flashx|highspeed|preview)$")
 _EDITION: Final = re.compile(r"(?P<name>[a-z.-]+)=(?P<path>.+)@(?P<day>\d{4}-\d\d-\d\d)")
@@ -144,10 +148,20 @@ def propose(
 
 
 def append(proposal: Proposal, folder: Path = DATA) -> None:
-    """Write the new lines behind the files. Nothing that stands in a file is touched."""
+    """Write the new lines behind the files, and the name of the book that they make behind its
+    predecessors'. Nothing that stands in a file is touched.
+    """
     for provider, lines in proposal.appended.items():
         with (folder / f"{provider}.jsonl").open("ab") as file:
             file.writelines(line + b"\n" for line in lines)
+    if proposal.appended:
+        with (folder / BOOKS).open("a") as file:
+            file.write(f"{name_of(shipped_book(folder))}\n")
+
+
+def name_of(book: PriceBook) -> str:
+    """A line of `BOOKS`."""
+    return f"{book.rows} {book.hash}"
 
 
 def _models(sources: Sequence[Source]) -> dict[str, set[str]]:

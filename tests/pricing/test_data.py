@@ -9,8 +9,9 @@ import orjson
 import pytest
 
 from domain.money import PRICE_PLACES, text_of
-from pricing.load import shipped_book, shipped_lines
+from pricing.load import DATA, shipped_book, shipped_lines
 from pricing.row import STANDARD, Row, row_of
+from pricing.sources.refresh import BOOKS, name_of
 from tests.pricing.build import NOON, rated
 
 BOOK = shipped_book()
@@ -21,6 +22,13 @@ ROWS = {entry["row"]["id"]: entry["row"] for entry in ENTRIES if "row" in entry}
 def test_every_line_is_canonical_and_in_its_providers_file() -> None:
     for line, entry in zip(shipped_lines(), ENTRIES, strict=True):
         assert line == orjson.dumps(entry, option=orjson.OPT_SORT_KEYS)
+
+
+def test_every_book_that_was_ever_written_can_be_opened() -> None:
+    """One that cannot has a line that was edited: put it back, and append a row instead."""
+    names = (DATA / BOOKS).read_text("utf-8").splitlines()
+    assert names == [name_of(BOOK.prefix(int(name.split()[0]))) for name in names]
+    assert names[-1] == name_of(BOOK), f"rows were appended: add the line {name_of(BOOK)}"
 
 
 def test_every_row_can_be_read_and_has_its_own_id() -> None:

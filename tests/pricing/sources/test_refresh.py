@@ -11,10 +11,18 @@ import pytest
 
 from domain.errors import BadValue
 from pricing.book import Entries, PriceBook
-from pricing.load import shipped_lines, shipped_names
+from pricing.load import shipped_book, shipped_lines, shipped_names
 from pricing.sources.decisions import Decision, Decisions
 from pricing.sources.offer import Listed
-from pricing.sources.refresh import READERS, Edition, Proposal, append, edition_of, propose
+from pricing.sources.refresh import (
+    BOOKS,
+    READERS,
+    Edition,
+    Proposal,
+    append,
+    edition_of,
+    propose,
+)
 
 NO_RULINGS = Decisions([])
 
@@ -149,10 +157,13 @@ def test_lines_are_appended_behind_what_stands(tmp_path: Path) -> None:
     later = listed(tmp_path, "2026-12-01", m=DEAR)
     append(proposed(later, at="2026-12-02", lines=lines), folder)
     after = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert before.keys() == after.keys() == {"together.jsonl", "chutes.jsonl"}
+    assert before.keys() == after.keys() == {"together.jsonl", "chutes.jsonl", BOOKS}
     assert all(after[name].startswith(before[name]) for name in before)
     assert after["chutes.jsonl"] == before["chutes.jsonl"]
     assert len(shipped_lines(folder)) == len(lines) + 2
+    book = shipped_book(folder)
+    books = [f"{each.rows} {each.hash}" for each in (book.prefix(len(lines)), book)]
+    assert after[BOOKS].decode().splitlines() == books
 
 
 def test_where_prices_move_each_sighting_has_its_time(tmp_path: Path) -> None:
