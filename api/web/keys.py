@@ -52,7 +52,7 @@ _PASTED: Final = "json"
 
 def given_key(provider: Provider, fields: Fields) -> object:
     """The key as the JSON route takes it, from whichever form it came."""
-    wanted = fields.get("form", "")
+    wanted = fields.get("way", "")
     for form in provider.key.forms:
         if form.name == wanted:
             given = {each.name: fields.get(each.name, "").strip() for each in form.fields}
@@ -234,7 +234,7 @@ def _add(routes: APIRouter, keys: KeyPages) -> None:
         session, fields = await keys.pages.form(request, "owner")
         provider = operations.provider(slug)
         typed = repeated(fields, ("label", "models", *_plain_fields(provider)))
-        panel = Panel(slug=slug, form=fields.get("form", ""), typed=typed)
+        panel = Panel(slug=slug, form=fields.get("way", ""), typed=typed)
         try:
             body = built(
                 NewProviderKey,
@@ -297,7 +297,7 @@ def _change(routes: APIRouter, keys: KeyPages) -> None:
         panel = Panel(
             slug=view.provider,
             credential_id=credential_id,
-            form=fields.get("form", what),
+            form=fields.get("way", what),
             typed=typed,
         )
         try:

@@ -41,7 +41,7 @@ async def test_a_secret_is_shown_once_and_works(front: Front) -> None:
     assert (view.role, view.requests_per_minute, view.models, view.receipt, view.expires_at) == (
         "caller",
         60,
-        {"gpt-4o", "gpt-5"},
+        frozenset({"gpt-4o", "gpt-5"}),
         False,
         "2026-12-01T00:00:00.000000Z",
     )

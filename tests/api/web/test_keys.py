@@ -82,7 +82,7 @@ async def test_a_key_is_stored_checked_and_shown_by_its_end(front: Front) -> Non
 async def test_a_json_credential_comes_by_fields_or_as_a_whole(
     front: Front, slug: str, form: str, key: Mapping[str, str], pasted: bool
 ) -> None:
-    fields = {"form": "json", "key": json.dumps(key)} if pasted else {"form": form, **key}
+    fields = {"way": "json", "key": json.dumps(key)} if pasted else {"way": form, **key}
     answer = await front.post("owner", f"/keys/providers/{slug}", fields)
     assert answer.status_code == 303, answer.text
     (view,) = front.keys_of(slug)
@@ -112,29 +112,29 @@ async def test_the_format_is_shown_and_is_one_that_is_taken(front: Front, slug: 
         ("openai", {"key": "sk-ant-secretsecret"}, "add-openai-key", "a key of anthropic"),
         ("openai", {"key": OPENAI, "label": "two\nlines"}, "add-openai-label", "one line"),
         ("openai", {"key": OPENAI, "models": "ü"}, "add-openai-models", "visible characters"),
-        ("aws", {"form": "json", "key": '{"a'}, "add-aws-json", "begins like JSON"),
-        ("aws", {"form": "json", "key": "hello"}, "add-aws-json", "JSON object"),
+        ("aws", {"way": "json", "key": '{"a'}, "add-aws-json", "begins like JSON"),
+        ("aws", {"way": "json", "key": "hello"}, "add-aws-json", "JSON object"),
         (
             "aws",
-            {"form": "json", "key": json.dumps(AWS | {"region": "mars"})},
+            {"way": "json", "key": json.dumps(AWS | {"region": "mars"})},
             "add-aws-json",
             "not a region",
         ),
         (
             "aws",
-            {"form": "access-key", **AWS, "region": "mars"},
+            {"way": "access-key", **AWS, "region": "mars"},
             "add-aws-access-key-region",
             "not a region",
         ),
         (
             "aws",
-            {"form": "access-key", **AWS, "secretAccessKey": ""},
+            {"way": "access-key", **AWS, "secretAccessKey": ""},
             "add-aws-access-key-secretAccessKey",
             "missing",
         ),
         (
             "azure",
-            {"form": "deployment", **AZURE, "endpoint": "http://evil.example"},
+            {"way": "deployment", **AZURE, "endpoint": "http://evil.example"},
             "add-azure-deployment-endpoint",
             "not an endpoint of Azure",
         ),
@@ -160,7 +160,7 @@ async def test_wrong_input_comes_back_with_the_reason_beside_it(
 
 
 async def test_what_was_typed_comes_back_but_for_what_could_be_a_secret(front: Front) -> None:
-    fields = {"form": "deployment", **AZURE, "apiVersion": "soon", "label": "team"}
+    fields = {"way": "deployment", **AZURE, "apiVersion": "soon", "label": "team"}
     text = (await front.post("owner", "/keys/providers/azure", fields)).text
     for kept in (
         "https://myresource.openai.azure.com",
@@ -169,7 +169,7 @@ async def test_what_was_typed_comes_back_but_for_what_could_be_a_secret(front: F
         'value="team"',
     ):
         assert kept in card(text, "azure")
-    gone = {"form": "deployment", **AZURE, "apiVersion": "soon", "deploymentName": AZURE["apiKey"]}
+    gone = {"way": "deployment", **AZURE, "apiVersion": "soon", "deploymentName": AZURE["apiKey"]}
     assert AZURE["apiKey"] not in (await front.post("owner", "/keys/providers/azure", gone)).text
 
 
@@ -179,8 +179,8 @@ async def test_what_was_typed_comes_back_but_for_what_could_be_a_secret(front: F
         ("openai", {"key": "gsk_somethingelse"}, "This is a key of groq, not of openai."),
         ("openai", {"key": OPENAI}, "Looks like a key of this provider."),
         ("openai", {"key": "unusual-key"}, "It can be stored all the same."),
-        ("aws", {"form": "json", "key": "{"}, "Key begins like JSON, but is not."),
-        ("aws", {"form": "json", "key": json.dumps(AWS)}, "Looks like a key of this provider."),
+        ("aws", {"way": "json", "key": "{"}, "Key begins like JSON, but is not."),
+        ("aws", {"way": "json", "key": json.dumps(AWS)}, "Looks like a key of this provider."),
     ],
 )
 async def test_a_key_is_looked_at_before_it_is_stored(
