@@ -17,7 +17,11 @@ from api.web.operations import Operations
 from api.web.pages import Pages, page_route
 from api.web.usage import OPTIONS, place_of, still, unchanged
 from domain.events.base import JsonObject
+from domain.ids import public_id
+from projections.queries.filters import Filters
+from projections.queries.one_request import open_requests
 from projections.queries.requests import RequestsQuestion, request_list
+from projections.trail import request_state
 
 LIMIT: Final = 50
 """Calls of a page."""
@@ -49,6 +53,33 @@ class CallPages:
         answer = request_list(projector.store, question, as_of=projector.as_of)
         return {**answer, "place": place_of(projector.as_of)}
 
+    def running(self, caller: Caller, choices: Choices) -> list[JsonObject]:
+        """Calls that nothing has ended, as far as the newest events tell; none under a filter."""
+        if choices.end <= self.usage.clock.now() or choices.is_filtered:
+            return []
+        reach = self.usage.reach(caller, Filters(), choices["account"] or None)
+        projector = self.usage.projector()
+        found = []
+        for request in open_requests(projector.store, reach.account, as_of=projector.as_of):
+            state = request_state(self.usage.log.stream(request))
+            if (
+                state is None
+                or state.terminal_at
+                or reach.api_key not in {None, state.routed.api_key_id}
+            ):
+                continue
+            found.append(
+                {
+                    "request_id": public_id("req", request),
+                    "provider": state.routed.provider,
+                    "model": state.routed.requested_model,
+                    "tags": state.routed.tags,
+                    "sandbox": state.routed.sandbox,
+                    "routed_at": state.routed_at,
+                }
+            )
+        return found
+
 
 def router(pages: Pages, operations: Operations) -> APIRouter:
     """The routes of this file."""
@@ -73,8 +104,8 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
             offered=calls.names.choices(session.caller, choices["account"] or None),
             options=OPTIONS,
             listed=listed,
+            running=[] if after or listed is None else calls.running(session.caller, choices),
             after=after,
-            names=calls.names,
         )
 
     @routes.get("/calls/rows")
@@ -93,8 +124,9 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
             title="Calls",
             choices=choices,
             listed=calls.page(session.caller, choices, None, limit),
+            running=calls.running(session.caller, choices),
+            options=OPTIONS,
             after=None,
-            names=calls.names,
         )
 
     @routes.get("/calls/{request_id}")

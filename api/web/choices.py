@@ -110,6 +110,11 @@ class Choices:
             tag=None if tag is None else tag_of(tag),
         )
 
+    @property
+    def is_filtered(self) -> bool:
+        """More is left out than other accounts and other times."""
+        return bool(_FILTERS & self.values.keys())
+
     def query(self, **changes: str) -> str:
         """The same choices with some changed, as they stand in an address."""
         merged = {**self.values, **changes}
@@ -140,6 +145,9 @@ _FIELDS: Final[Mapping[str, str]] = {
     **dict.fromkeys((*_TEXTS, "usage_source", "status", "sandbox"), ""),
 }
 """Every field, and what it is when an address does not say."""
+
+
+_FILTERS: Final = {*_TEXTS, "usage_source", "status", "sandbox"} - {"account"}
 
 
 def _period(values: Mapping[str, str], today: datetime) -> tuple[datetime, datetime]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-PLACES = 6
-"""Of an amount in a table; what is cut off is said, and all digits are in the title."""
+PLACES: Final = 6
+"""Of a sum in a table; what is cut off is said, and all digits are in the title."""
 
 
 class Amount(NamedTuple):
@@ -17,12 +17,12 @@ class Amount(NamedTuple):
     """More digits follow."""
 
 
-def amount(text: str) -> Amount:
+def amount(text: str, shown_places: int = PLACES) -> Amount:
     """`1234.5` → `1,234.500000`; never rounded."""
     sign = "-" if text.startswith("-") else ""
     whole, _, places = text.removeprefix("-").partition(".")
-    shown = f"{sign}{int(whole):,}.{places[:PLACES].ljust(PLACES, '0')}"
-    return Amount(shown, len(places) > PLACES)
+    shown = f"{sign}{int(whole):,}.{places[:shown_places].ljust(shown_places, '0')}"
+    return Amount(shown, len(places) > shown_places)
 
 
 def count(number: int | None) -> str:

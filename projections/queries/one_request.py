@@ -1,10 +1,11 @@
-"""What the tables know about one request beyond its own events."""
+"""What the tables know about single requests beyond what has become of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from domain.clock import instant_text
@@ -12,7 +13,10 @@ from domain.ids import public_id
 from projections.queries.billing import BILLED_EVENTS, reach
 from projections.store.port import ProjectionStore
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+OPEN_MAX: Final = 20
+_LOOKED_AT: Final = 5_000
+"""Events at the end of the log; a call that has run while more came is in its own page only."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,32 @@ def attempts(store: ProjectionStore, account_id: str, first: UUID) -> Sequence[A
         Attempt(public_id("req", request), provider, model, state, failure, _instant(at))
         for request, provider, model, state, failure, at in rows
     ]
+
+
+def open_requests(
+    store: ProjectionStore, account_id: str | None, *, as_of: Mapping[str, int]
+) -> Sequence[UUID]:
+    """Requests that were routed among the newest events and that none of these has ended, the
+    newest first."""
+    ((store_id, seq),) = as_of.items()
+    rows = store.query(
+        """
+        SELECT originator_id FROM $db.log_lines
+        WHERE store_id = {store:String} AND seq > {after:Int64} AND seq <= {seq:Int64}
+            AND startsWith(topic, 'request.')
+            AND ({account:String} = '' OR account_id = {account:String})
+        GROUP BY originator_id HAVING max(originator_version) = 1
+        ORDER BY max(seq) DESC LIMIT {limit:UInt64}
+        """,
+        {
+            "store": store_id,
+            "after": max(seq - _LOOKED_AT, 0),
+            "seq": seq,
+            "account": account_id or "",
+            "limit": OPEN_MAX,
+        },
+    )
+    return [request for (request,) in rows]
 
 
 def billed(

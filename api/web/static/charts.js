@@ -2,7 +2,7 @@
 
 "use strict";
 
-const COLOURS = ["#0f766e", "#d97706", "#4f46e5", "#be185d", "#65a30d", "#0284c7", "#7c3aed", "#b45309", "#dc2626", "#64748b"];
+const COLOURS = ["#0f766e", "#d97706", "#4f46e5", "#e11d48", "#65a30d", "#0ea5e9", "#c026d3", "#92400e", "#eab308", "#64748b"];
 let drawn = null;
 
 // Bars from the JSON in data-chart. Amounts come as text and stay text in every label; only the
@@ -93,7 +93,13 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) return;
   for (const part of document.querySelectorAll("[data-live]")) htmx.trigger(part, "shown");
 });
+// What a reader has opened stays open when a part comes anew.
+let opened = [];
+document.addEventListener("htmx:beforeSwap", (event) => {
+  opened = [...event.target.querySelectorAll("details[open][id]")].map((each) => each.id);
+});
 document.addEventListener("htmx:afterSwap", (event) => {
+  for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
   if (event.target.id === "figures") draw();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
