@@ -33,6 +33,7 @@ on its other routes the list decides, because for gpt-5 its figure counts reason
 """
 _ORDER: Final[tuple[Status, ...]] = ("free_model", "priced", "no_paid_equivalent")
 """Of several parts, the first status that any of them has speaks for all."""
+_NO_COUNTS: Final = "no_token_counts"
 _AT_COST: Final = frozenset({"total", "upstream"})
 """Meanings of a provider's figure that are what the call cost; a gateway's fee is not."""
 
@@ -204,7 +205,7 @@ def _free(call: Call, book: PriceBook, setting: Setting, model: str, row: Row) -
     """The free-model rule: charged on the lowest rate of its paid version."""
     unknown = _untold(call.usage)
     if unknown:
-        return Rating("unrated", None, model, unrated_units=unknown, notes=_no_counts())
+        return Rating("unrated", None, model, unrated_units=unknown, notes=(_NO_COUNTS,))
     chosen, candidates = paid_version(book, row, call.usage, call.at, setting=setting)
     if chosen is None:
         named = Reference("listed", row.provider, row.model, (row.id,))
@@ -228,16 +229,12 @@ def _untold(usage: Usage) -> tuple[str, ...]:
     return "input_tokens", "output_tokens"
 
 
-def _no_counts() -> tuple[str, ...]:
-    return ("no_token_counts",)
-
-
 def _notes(call: Call, cost: Cost) -> tuple[str, ...]:
     notes = []
     if call.usage.get("cache_write_tokens"):
         notes.append("untold_cache_writes_at_5m")
     if _untold(call.usage):
-        notes.extend(_no_counts())
+        notes.append(_NO_COUNTS)
     if cost.tier is not None:
         notes.append(f"input_above_{cost.tier}")
     return tuple(notes)
