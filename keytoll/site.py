@@ -21,7 +21,8 @@ from api.chat.routing import Router
 from api.last_used import LastUsed
 from api.metrics import Metrics
 from api.providers.catalogue import AS_SET, PROVIDERS, Provider
-from api.providers.http import Timeouts, Upstream
+from api.providers.http import Upstream
+from api.providers.port import Timeouts
 from api.providers.probe import KeyProbe
 from api.routes import (
     accounts,

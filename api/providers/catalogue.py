@@ -21,12 +21,11 @@ from api.providers.gemini.dialect import NAME as GEMINI
 from api.providers.gemini.dialect import Gemini
 from api.providers.gemini.dialect import check as check_gemini_key
 from api.providers.gemini.usage import normalise_gemini_usage
-from api.providers.http import Timeouts
 from api.providers.keys import KeyFormat
 from api.providers.messages.dialect import NAME as MESSAGES
 from api.providers.messages.dialect import Messages, messages_auth
 from api.providers.messages.usage import normalise_messages_usage
-from api.providers.port import Dialect, ProviderKey
+from api.providers.port import Dialect, ProviderKey, Timeouts
 from api.providers.responses.dialect import NAME as RESPONSES
 from api.providers.responses.dialect import Responses
 from api.providers.responses.usage import normalise_responses_usage

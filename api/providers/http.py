@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 import aiohttp
@@ -18,7 +17,7 @@ import httpx
 
 from api.providers.hosts import origin_allowed, origin_of
 from api.providers.pool import pool
-from api.providers.port import UpstreamRequest
+from api.providers.port import Timeouts, UpstreamRequest
 from domain.errors import DomainError
 
 Phase = Literal["connect", "first_byte", "idle", "total"]
@@ -53,17 +52,6 @@ class TimedOut(TransportError):
 
 class Broken(TransportError):
     """The connection broke, or the answer cannot be read on, after the request was sent."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """How long each phase of a call may take."""
-
-    connect_s: float = 10.0
-    first_byte_s: float = 600.0
-    """From sending to the status line; reasoning models think before they speak."""
-    idle_s: float = 300.0
-    total_s: float = 1800.0
 
 
 class Target(Protocol):

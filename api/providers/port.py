@@ -59,6 +59,17 @@ class UpstreamRequest:
     deployment_model); what the answer says overrules it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long each phase of a call may take."""
+
+    connect_s: float = 10.0
+    first_byte_s: float = 600.0
+    """From sending to the status line; reasoning models think before they speak."""
+    idle_s: float = 300.0
+    total_s: float = 1800.0
+
+
 class Chunk(NamedTuple):
     """One piece of a streamed answer, ready for the client. (A tuple: made once per chunk.)"""
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from api.providers.catalogue import Provider
-from api.providers.http import TimedOut, Timeouts, TransportError, Upstream
-from api.providers.port import Dialect, ProviderKey
+from api.providers.http import TimedOut, TransportError, Upstream
+from api.providers.port import Dialect, ProviderKey, Timeouts
 from api.providers.validation import Check, made_up, verdict
 from domain.clock import Clock
 from domain.credential import Outcome

@@ -15,8 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import uvloop
-
 from domain.clock import SystemClock, instant_text
 from domain.errors import UnsafeSetup
 from domain.eventlog.sqlite_file import verify_file
@@ -26,7 +24,6 @@ from keytoll import control
 from keytoll.commands.port import Bare, Command, Console, no_arguments
 from keytoll.commands.serve import base_url_of, command_runner
 from keytoll.logs import configure_logs
-from keytoll.server import Server, listen
 from keytoll.setting import Address
 from keytoll.settings import Settings
 from keytoll.wiring import EVENTS_FILE, open_stores
@@ -50,10 +47,14 @@ def demo(settings: Settings, args: argparse.Namespace, console: Console) -> int:
             log_level="error",
         )
         configure_logs(own)
+        import uvloop  # noqa: PLC0415 - as in serve.py
+
         return uvloop.run(_run(own, console, as_json=args.json))
 
 
 async def _run(settings: Settings, console: Console, *, as_json: bool) -> int:
+    from keytoll.server import Server, listen  # noqa: PLC0415 - as in serve.py
+
     clock = SystemClock()
     listener = listen(settings.listen)
     stores = open_stores(settings, clock, epoch=new_id().hex)

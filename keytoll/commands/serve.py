@@ -5,11 +5,8 @@ from __future__ import annotations
 import argparse
 import socket
 from pathlib import Path
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
-import uvloop
-
-from api.web.session import Sessions
 from domain.clock import SystemClock
 from domain.directory import Directory
 from domain.errors import DomainError, UnsafeSetup
@@ -19,9 +16,11 @@ from domain.installation import Installation, open_installation
 from keytoll.commands.port import Bare, Command, Console, no_arguments
 from keytoll.control import RunCommand
 from keytoll.logs import configure_logs
-from keytoll.server import Server, listen
 from keytoll.settings import Settings
 from keytoll.wiring import EVENTS_FILE, Stores, open_stores
+
+if TYPE_CHECKING:
+    from api.web.session import Sessions
 
 FIRST_CALL: Final = """
 Store a provider key (the sandbox takes any), then call:
@@ -68,6 +67,11 @@ def init(settings: Settings, args: argparse.Namespace, console: Console) -> int:
 
 def serve(settings: Settings, args: argparse.Namespace, console: Console) -> int:
     """Serve until told to stop; an empty folder is initialised first."""
+    # Only here: a command that asks a question does not wait for the web application.
+    import uvloop  # noqa: PLC0415
+
+    from keytoll.server import Server, listen  # noqa: PLC0415
+
     configure_logs(settings)
     listener = listen(settings.listen)
     try:

@@ -16,12 +16,11 @@ from api.providers.http import (
     Broken,
     HostRefused,
     TimedOut,
-    Timeouts,
     Unreachable,
     Upstream,
 )
 from api.providers.pool import GuardedResolver
-from api.providers.port import UpstreamRequest
+from api.providers.port import Timeouts, UpstreamRequest
 
 Serve = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 

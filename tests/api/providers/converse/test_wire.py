@@ -26,7 +26,8 @@ from api.providers.converse.wire import (
     FrameDecoder,
     signed_headers,
 )
-from api.providers.http import Timeouts, Upstream
+from api.providers.http import Upstream
+from api.providers.port import Timeouts
 from tests.api.providers.converse.calls import ACCESS, call
 from tests.api.providers.converse.frames import frame, raw_frame
 from tests.instants import AT
