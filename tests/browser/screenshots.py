@@ -71,7 +71,7 @@ def _take(visitor: Visitor, folder: Path, name: str) -> None:
 
 
 def _slug(path: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", kind_of(path).lower()).rstrip("-")
+    return re.sub(r"[^a-z0-9]+", "-", kind_of(path).replace("…", "one").lower()).rstrip("-")
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def test_a_revoked_key_has_no_pages_within_two_seconds(visit: Visit, gate: TollG
     with gate.program.client() as client:
         made = client.post("/api/user/api-keys", json={"role": "owner", "name": "short"}).json()
         visitor = visit(None)
-        visitor.sign_in(made["key"])
+        visitor.sign_in(made["secret"])
         assert visitor.go("/keys").url.endswith("/keys")
         client.delete(f"/api/user/api-keys/{made['id']}").raise_for_status()
     deadline = time.monotonic() + 2

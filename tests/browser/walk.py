@@ -18,7 +18,7 @@ _HREFS: Final = "links => links.map(link => link.href)"
 
 def kind_of(path: str) -> str:
     """The same for all pages that differ in whom or what they are about."""
-    return _IDENTITY.sub("…", path)
+    return _IDENTITY.sub("…", path.partition("?")[0])
 
 
 def pages_of(visitor: Visitor, first: Sequence[str] = ()) -> Iterator[str]:
@@ -43,7 +43,7 @@ def pages_of(visitor: Visitor, first: Sequence[str] = ()) -> Iterator[str]:
         for href in visitor.page.locator("main a[href], nav a[href]").evaluate_all(_HREFS):
             parts = urlsplit(href)
             if href.startswith(visitor.base_url) and not parts.path.startswith("/static/"):
-                waiting.append(parts.path)
+                waiting.append(f"{parts.path}?{parts.query}".rstrip("?"))
 
 
 def _is_page(visitor: Visitor, path: str) -> bool:
