@@ -47,12 +47,12 @@ class Obstacles:
         return [f"{account_id} has {count} {what}" for what, count in counts.items() if count]
 
 
-def too_early(period: Period, *, now: datetime, grace_s: float) -> str | None:
+def too_early(period: Period, *, now: datetime, grace: timedelta) -> str | None:
     """Why a period cannot be over yet; None once it and its grace time are."""
-    if now >= period.end + timedelta(seconds=grace_s):
+    if now >= period.end + grace:
         return None
     return f"the period ends at {instant_text(period.end)}; it can be closed" + (
-        f" {grace_s:g} seconds later" if grace_s else " from then on"
+        f" {grace.total_seconds():g} seconds later" if grace else " from then on"
     )
 
 
@@ -72,12 +72,12 @@ def waits(
     log: EventLog,
     projector: Projector,
     now: datetime,
-    grace_s: float,
+    grace: timedelta,
     account_id: str | None = None,
 ) -> Sequence[Wait]:
     """Everything that a close of the period, now, would wait for; empty when it would not."""
     found = []
-    early = too_early(period, now=now, grace_s=grace_s)
+    early = too_early(period, now=now, grace=grace)
     if early is not None:
         found.append(Wait(None, early))
     behind = log.head() - projector.position

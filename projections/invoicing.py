@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain.account import Account, AccountNotFound
 from domain.errors import BadValue, DomainError
@@ -123,7 +123,7 @@ class Invoices:
         return Period(closed, month.end) if closed < month.end else None
 
     def waits(
-        self, period: Period, *, now: datetime, grace_s: float, account_id: str | None = None
+        self, period: Period, *, now: datetime, grace: timedelta, account_id: str | None = None
     ) -> Sequence[Wait]:
         """What a close of the period, now, would wait for."""
         return waits(
@@ -131,7 +131,7 @@ class Invoices:
             log=self._log,
             projector=self._projector,
             now=now,
-            grace_s=grace_s,
+            grace=grace,
             account_id=account_id,
         )
 

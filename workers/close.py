@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Final, cast
 from uuid import UUID
@@ -90,7 +90,7 @@ class Closer:
         Raises CannotClose when nobody's period can be closed yet, PeriodOverlaps when a part of
         the named account's period was closed before.
         """
-        early = too_early(period, now=self._clock.now(), grace_s=grace_s)
+        early = too_early(period, now=self._clock.now(), grace=timedelta(seconds=grace_s))
         if early is not None:
             raise CannotClose(early)
         with self._lock:

@@ -97,26 +97,74 @@ class Asked:
             return cls(**given, wanted=None, problems={param: said.get(param, str(error))})
 
 
+class AuditPages:
+    """What the routes about events share."""
+
+    def __init__(self, trail: Trail, names: Names) -> None:
+        self.trail = trail
+        self.names = names
+
+    def listed(self, asked: Asked) -> JsonObject:
+        """One page of events, and where the next one begins."""
+        if asked.wanted is None:
+            return {"events": [], "next": None}
+        if asked.after:
+            return self.trail.events(asked.after, LIMIT, asked.wanted)
+        return self.trail.newest(asked.before or None, LIMIT, asked.wanted)
+
+    def accounts(self, caller: Caller) -> Mapping[str, str]:
+        """Those to choose from; none for who has only one."""
+        return self.names.choices(caller, None)["account"] if caller.sees_all_accounts else {}
+
+    def event(self, caller: Caller, store_id: str, seq: str) -> Recorded:
+        """Raises ApiError 404, also for an event that the caller may not know of."""
+        recorded = self.trail.event(store_id, int(seq) if _SEQ.fullmatch(seq) else 0)
+        if not _may_see(caller, recorded.account_id):
+            raise ApiError(404, "not_found", "There is no such event.")
+        return recorded
+
+    def row(self, event: JsonObject) -> dict[str, Any]:
+        """An event with its words, the public id of its stream, and what it is about."""
+        kind = event["topic"].partition(".")[0]
+        prefix = _PREFIXES.get(kind)
+        public_id = f"{prefix}_{event['originator_id'].replace('-', '')}" if prefix else None
+        return {
+            **event,
+            "kind": kind,
+            "title": TITLES.get(event["topic"], event["topic"]),
+            "public_id": public_id,
+            "about": self._about(kind, public_id, event["data"]),
+        }
+
+    def _about(self, kind: str, public_id: str | None, data: JsonObject) -> str:
+        if kind == "credential":
+            return self.names.credential(str(public_id))
+        if kind == "account":
+            return self.names.account(str(public_id))
+        if kind == "request" and "requested_model" in data:
+            return f"{data['provider']} {data['requested_model']}"
+        return str(data.get("number", "") if kind == "invoice" else public_id or "")
+
+
 def router(pages: Pages, operations: Operations) -> APIRouter:
     """The routes of this file."""
     routes = APIRouter(prefix="/audit", route_class=page_route(pages), include_in_schema=False)
-    trail, names = operations.trail, Names(operations.provider_keys)
-    _add_events(routes, pages, trail, names)
+    desk = AuditPages(operations.trail, Names(operations.provider_keys))
+    _add_events(routes, pages, desk)
+    _add_one_event(routes, pages, desk)
+    _add_credential(routes, pages, desk)
     _add_proofs(routes, pages, operations)
     return routes
 
 
-def _add_events(routes: APIRouter, pages: Pages, trail: Trail, names: Names) -> None:
+def _add_events(routes: APIRouter, pages: Pages, desk: AuditPages) -> None:
     @routes.get("")
     def events(request: Request) -> Response:
         """The newest events, or with `after` those that were recorded from there on."""
         session = pages.visitor(request, *READERS)
         asked = Asked.of(request, session.caller)
-        listed: JsonObject = {"events": [], "next": None}
-        if asked.wanted is not None and asked.after:
-            listed = trail.events(asked.after, LIMIT, asked.wanted)
-        elif asked.wanted is not None:
-            listed = trail.newest(asked.before or None, LIMIT, asked.wanted)
+        listed = desk.listed(asked)
+        oldest = (*desk.trail.log.earlier(), desk.trail.log)[0]
         return pages.show(
             request,
             "audit/events.html",
@@ -125,21 +173,20 @@ def _add_events(routes: APIRouter, pages: Pages, trail: Trail, names: Names) -> 
             title="Audit",
             asked=asked,
             listed=listed,
-            rows=[_row(each) for each in listed["events"]],
-            accounts=names.choices(session.caller, None)["account"]
-            if session.caller.sees_all_accounts
-            else {},
+            rows=[desk.row(each) for each in listed["events"]],
+            accounts=desk.accounts(session.caller),
             topics=_topics(),
-            names=names,
-            first=f"{(trail.log.earlier() or [trail.log])[0].store_id}:0",
+            first=f"{oldest.store_id}:0",
             whole=session.caller.role in WHOLE,
         )
 
+
+def _add_one_event(routes: APIRouter, pages: Pages, desk: AuditPages) -> None:
     @routes.get("/events/{store_id}/{seq}")
     def event(request: Request, store_id: str, seq: str) -> Response:
         """One event: its data, its line and its hash."""
         session = pages.visitor(request, *READERS)
-        recorded = _event(trail, session.caller, store_id, seq)
+        recorded = desk.event(session.caller, store_id, seq)
         line = recorded.line.decode()
         data = orjson.dumps(event_json(recorded)["data"], option=orjson.OPT_INDENT_2).decode()
         return pages.show(
@@ -147,31 +194,33 @@ def _add_events(routes: APIRouter, pages: Pages, trail: Trail, names: Names) -> 
             "audit/event.html",
             session,
             title=f"Event {recorded.seq}",
-            row=_row(event_json(recorded)),
+            row=desk.row(event_json(recorded)),
             line=line[:LINE_MAX],
             data=data[:LINE_MAX],
             cut=max(len(line), len(data)) > LINE_MAX,
-            names=names,
+            names=desk.names,
         )
 
     @routes.get("/events/{store_id}/{seq}/line")
     def line(request: Request, store_id: str, seq: str) -> Response:
         """The bytes that were hashed."""
         session = pages.visitor(request, *READERS)
-        recorded = _event(trail, session.caller, store_id, seq)
+        recorded = desk.event(session.caller, store_id, seq)
         return _saved(
             Response(recorded.line, media_type="application/json"),
             f"{recorded.store_id}-{recorded.seq}.json",
         )
 
+
+def _add_credential(routes: APIRouter, pages: Pages, desk: AuditPages) -> None:
     @routes.get("/credentials/{credential_id}")
     def credential(request: Request, credential_id: str) -> Response:
         """The history of a provider key."""
         session = pages.visitor(request, *READERS)
-        view = trail.directory.credential(credential_id)
+        view = desk.trail.directory.credential(credential_id)
         if view is None or not _may_see(session.caller, view.account_id):
             raise ApiError(404, "not_found", "There is no such key.")
-        found = trail.credential(credential_id)
+        found = desk.trail.credential(credential_id)
         return pages.show(
             request,
             "audit/credential.html",
@@ -179,9 +228,9 @@ def _add_events(routes: APIRouter, pages: Pages, trail: Trail, names: Names) -> 
             title="History of a key",
             credential_id=credential_id,
             state=found["state"],
-            rows=[_row(each) for each in found["events"]],
-            name=names.credential(credential_id),
-            names=names,
+            rows=[desk.row(each) for each in found["events"]],
+            name=desk.names.credential(credential_id),
+            names=desk.names,
         )
 
 
@@ -243,29 +292,8 @@ def _add_proofs(routes: APIRouter, pages: Pages, operations: Operations) -> None
         )
 
 
-def _event(trail: Trail, caller: Caller, store_id: str, seq: str) -> Recorded:
-    """Raises ApiError 404, also for an event that the caller may not know of."""
-    recorded = trail.event(store_id, int(seq) if _SEQ.fullmatch(seq) else 0)
-    if not _may_see(caller, recorded.account_id):
-        raise ApiError(404, "not_found", "There is no such event.")
-    return recorded
-
-
 def _may_see(caller: Caller, account_id: str | None) -> bool:
     return caller.role in WHOLE or account_id == caller.account_id
-
-
-def _row(event: JsonObject) -> dict[str, Any]:
-    """An event with its words, and the public id of its stream where it has one."""
-    kind = event["topic"].partition(".")[0]
-    stream = event["originator_id"].replace("-", "")
-    prefix = _PREFIXES.get(kind)
-    return {
-        **event,
-        "kind": kind,
-        "title": TITLES.get(event["topic"], event["topic"]),
-        "public_id": f"{prefix}_{stream}" if prefix else None,
-    }
 
 
 def _topics() -> dict[str, list[str]]:

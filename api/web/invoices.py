@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -83,7 +84,7 @@ class InvoicePages:
         return self.invoices.invoices().waits(
             asked.within or self.month(),
             now=self.invoices.clock.now(),
-            grace_s=self.invoices.grace_s,
+            grace=timedelta(seconds=self.invoices.grace_s),
             account_id=self.reach(caller, asked),
         )
 
@@ -116,19 +117,23 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
     """The routes of this file."""
     routes = APIRouter(prefix="/invoices", route_class=page_route(pages), include_in_schema=False)
     desk = InvoicePages(operations.invoices, Names(operations.provider_keys))
+    _add_list(routes, pages, desk)
+    _add_draft(routes, pages, desk)
+    _add_document(routes, pages, desk)
+    return routes
 
+
+def _add_list(routes: APIRouter, pages: Pages, desk: InvoicePages) -> None:
     @routes.get("")
     def listed(request: Request) -> Response:
         """Issued invoices, newest first."""
         session = pages.visitor(request, *REPORT_READERS)
         asked = Asked.of(request)
-        found = (
-            []
-            if asked.problems
-            else desk.invoices.invoices().list(
+        found: Sequence[JsonObject] = []
+        if not asked.problems:
+            found = desk.invoices.invoices().list(
                 account_id=desk.reach(session.caller, asked), period=asked.within, limit=SHOWN_MAX
             )
-        )
         return pages.show(
             request,
             "invoices/list.html",
@@ -143,6 +148,8 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
             words=invoice_words,
         )
 
+
+def _add_draft(routes: APIRouter, pages: Pages, desk: InvoicePages) -> None:
     @routes.get("/draft")
     def draft(request: Request) -> Response:
         """What closing now would give."""
@@ -183,10 +190,11 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
             asked=asked,
             waits=desk.waits(session.caller, asked),
             period=asked.within or desk.month(),
-            now=desk.invoices.clock.now(),
             names=desk.names,
         )
 
+
+def _add_document(routes: APIRouter, pages: Pages, desk: InvoicePages) -> None:
     @routes.get("/{invoice_id}")
     def one(request: Request, invoice_id: str) -> Response:
         """One issued invoice."""
@@ -208,8 +216,6 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
         answer = desk.invoices.file(session.caller, invoice_id, form)
         answer.headers.update(HEADERS)
         return answer
-
-    return routes
 
 
 def _period(text: str) -> Period | None:

@@ -17,9 +17,12 @@ def office(tables: ProjectionStore) -> Office:
     return Office(tables)
 
 
-def reasons(office: Office, account: str | None = None, grace_s: float = 0) -> list[str]:
+def reasons(office: Office, account: str | None = None, grace_s: int = 0) -> list[str]:
     found = office.invoices.waits(
-        NOVEMBER, now=office.world.clock.now(), grace_s=grace_s, account_id=account
+        NOVEMBER,
+        now=office.world.clock.now(),
+        grace=timedelta(seconds=grace_s),
+        account_id=account,
     )
     return [wait.reason for wait in found]
 

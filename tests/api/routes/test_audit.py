@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from api.auth import Access
 from api.errors import install_error_handlers
 from api.routes import audit
-from api.routes.audit import Trail
+from api.routes.audit import EventFilter, Trail
 from domain.directory import Directory
 from domain.eventlog.history import history
 from domain.eventlog.sqlite import begin_new_store, open_sqlite_log
@@ -67,6 +67,21 @@ class Audited:
                 return events
 
 
+def newest(audited: Audited, limit: int, **given: str) -> list[dict[str, Any]]:
+    """All events the other way round, by following `next`."""
+    trail = Trail(audited.world.log, audited.directory, audited.world.books)
+    wanted = EventFilter(**{"account": None, "stream": None, "topic": None, **given})
+    events: list[dict[str, Any]] = []
+    before = None
+    while True:
+        page = trail.newest(before, limit, wanted)
+        assert len(page["events"]) <= limit
+        events += page["events"]
+        before = page["next"]
+        if before is None:
+            return events
+
+
 @pytest.fixture
 def audited() -> Audited:
     return Audited()
@@ -106,6 +121,11 @@ async def test_pages_go_through_the_stores_that_a_restored_log_continues(tmp_pat
             assert [(event["store_id"], event["seq"]) for event in events] == places
             own = await audited.pages(stream=public_id("req", request), limit=limit)
             assert [event["originator_version"] for event in own] == [1, 2]
+            assert [event["seq"] for event in newest(audited, limit)] == [
+                seq for _, seq in reversed(places)
+            ]
+            back = newest(audited, limit, stream=public_id("req", request))
+            assert [event["originator_version"] for event in back] == [2, 1]
         answer = (await audited.get("/checkpoints", limit=1)).json()
         assert [each["store_id"] for each in answer["checkpoints"]] == ["store-1"]
         answer = (await audited.get("/checkpoints", after=answer["next"])).json()
@@ -123,6 +143,8 @@ async def test_filters(audited: Audited) -> None:
         "request.routed"
     }
     assert len(await audited.pages(topic="request")) == 4
+    assert {e["account_id"] for e in newest(audited, 1, account=other)} == {other}
+    assert len(newest(audited, 3, topic="request")) == 4
     found = await audited.pages(stream=public_id("req", request), limit=1)
     assert [event["originator_version"] for event in found] == [1, 2]
 
@@ -165,6 +187,9 @@ async def test_checkpoints_are_the_seals(audited: Audited) -> None:
     assert [each["seq"] for each in found] == [seal.seq for seal in seals]
     assert [each["root"] for each in found] == [read_line(s.line)["data"]["root"] for s in seals]
     assert rest["next"] is None
+    trail = Trail(audited.world.log, audited.directory, audited.world.books)
+    assert [each.seq for each in trail.newest_checkpoints(2)] == [seals[2].seq, seals[1].seq]
+    assert [each.seq for each in trail.all_checkpoints()] == [seal.seq for seal in seals]
 
 
 @pytest.mark.parametrize(
