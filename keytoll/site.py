@@ -39,6 +39,7 @@ from api.routes.accounts import Accounts
 from api.routes.api_keys import ApiKeys
 from api.routes.audit import Trail
 from api.routes.invoices import InvoiceRoutes
+from api.routes.models import ModelLists, Models
 from api.routes.provider_keys import ProviderKeys
 from api.routes.routing import RoutingPreferences
 from api.routes.usage import UsageRoutes
@@ -95,20 +96,13 @@ class Site:
             keyed_hash=lambda text: stores.vault.keyed_hash("idempotency", text),
             body_bytes_max=settings.body_bytes_max,
         )
-        operations = self._operations(access, providers, last_used)
+        operations = self._operations(access, router, last_used)
         pages = Pages(self.sessions, public_url=settings.public_url, version=VERSION)
         return create_app(
             chat=chat,
             routers=[
                 health.router(ready=self.why_not_ready, metrics=self.metrics),
-                models.router(
-                    access=access,
-                    directory=stores.directory,
-                    routing=router,
-                    providers=providers,
-                    book=lambda: stores.books.current,
-                    clock=stores.clock,
-                ),
+                models.router(operations.models),
                 provider_keys.router(operations.provider_keys),
                 api_keys.router(operations.api_keys),
                 accounts.router(operations.accounts),
@@ -143,12 +137,22 @@ class Site:
             drain_s=stores.settings.drain_timeout_s,
         )
 
-    def _operations(
-        self, access: Access, providers: Mapping[str, Provider], last_used: LastUsed
-    ) -> Operations:
+    def _models(self, access: Access, router: Router, providers: Mapping[str, Provider]) -> Models:
+        return Models(
+            access=access,
+            directory=self.stores.directory,
+            routing=router,
+            lists=ModelLists(providers),
+            providers=providers,
+            book=lambda: self.stores.books.current,
+            clock=self.stores.clock,
+        )
+
+    def _operations(self, access: Access, router: Router, last_used: LastUsed) -> Operations:
         """What the JSON routes and the pages do, once for both."""
-        stores = self.stores
+        stores, providers = self.stores, offered_providers(self.stores.settings)
         return Operations(
+            models=self._models(access, router, providers),
             provider_keys=ProviderKeys(
                 access=access,
                 directory=stores.directory,

@@ -28,45 +28,54 @@ LISTS_KEPT_MAX: Final = 8
 _Account = Annotated[str | None, Query(max_length=60)]
 
 
-def router(
-    *,
-    access: Access,
-    directory: Directory,
-    routing: Router,
-    providers: Mapping[str, Provider],
-    book: Callable[[], PriceBook],
-    clock: Clock,
-) -> APIRouter:
-    """The routes of this file."""
-    routes = APIRouter(tags=["models"], responses=ERRORS)
-    lists = ModelLists(providers)
-    anybody = Depends(access.allow("caller", "owner", "operator"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """What the routes need, and what they do."""
 
-    def account_of(caller: Caller, account: str | None) -> AccountView:
-        found = directory.account(access.account_for(caller, account))
+    access: Access
+    directory: Directory
+    routing: Router
+    lists: "ModelLists"
+    providers: Mapping[str, Provider]
+    book: Callable[[], PriceBook]
+    clock: Clock
+
+    def account_of(self, caller: Caller, account: str | None) -> AccountView:
+        """The account that is asked about. Raises ApiError 404."""
+        found = self.directory.account(self.access.account_for(caller, account))
         if found is None:
             raise ApiError(404, "not_found", "There is no such account.", param="account")
         return found
 
-    def listed(account: AccountView) -> ModelList:
-        held = in_account_order(directory.credentials(account.account_id), account)
-        return lists.of(usable_slugs(held, providers), book(), clock.now())
+    def listed(self, account: AccountView) -> "ModelList":
+        """The models of the providers that the account has a usable key for."""
+        held = in_account_order(self.directory.credentials(account.account_id), account)
+        slugs = usable_slugs(held, self.providers)
+        return self.lists.of(slugs, self.book(), self.clock.now())
+
+
+def router(models: Models) -> APIRouter:
+    """The routes of this file."""
+    routes = APIRouter(tags=["models"], responses=ERRORS)
+    anybody = Depends(models.access.allow("caller", "owner", "operator"))
 
     @routes.get(
         "/api/v1/models", response_model=None, responses={200: {"model": ModelsOrExplanation}}
     )
     @routes.get("/v1/models", response_model=None, include_in_schema=False)
-    def models(
+    def listed(
         caller: Annotated[Caller, anybody],
         explain: Annotated[str | None, Query(max_length=256)] = None,
         account: _Account = None,
     ) -> JsonObject | Response:
         """Models of the providers that the account has a usable key for; or why, with `explain`."""
-        found = account_of(caller, account)
+        found = models.account_of(caller, account)
         if explain is None:
-            return Response(listed(found).body, media_type="application/json")
-        held = directory.credentials(found.account_id)
-        return routing.explain(model=explain, account=found, credentials=held, book=book())
+            return Response(models.listed(found).body, media_type="application/json")
+        held = models.directory.credentials(found.account_id)
+        return models.routing.explain(
+            model=explain, account=found, credentials=held, book=models.book()
+        )
 
     @routes.get(
         "/api/v1/models/{model:path}", response_model=None, responses={200: {"model": ListedModel}}
@@ -76,7 +85,7 @@ def router(
         model: str, caller: Annotated[Caller, anybody], account: _Account = None
     ) -> JsonObject:
         """One entry of the list."""
-        entry = listed(account_of(caller, account)).entries.get(model)
+        entry = models.listed(models.account_of(caller, account)).entries.get(model)
         if entry is None:
             raise ApiError(404, "model_not_found", "None of your usable keys lists this model.")
         return entry

@@ -4,6 +4,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -21,12 +22,15 @@ from domain.errors import DomainError
 _TYPED: Final = ("role", "name", "requests_per_minute", "models", "expires_on", "receipt")
 
 
-def router(pages: Pages, operations: Operations) -> APIRouter:
-    """The routes of this file."""
-    routes = APIRouter(route_class=page_route(pages), include_in_schema=False)
-    keys = operations.api_keys
+@dataclass(frozen=True, slots=True)
+class ApiKeyPage:
+    """The page, with whatever happened on it."""
 
-    def page(
+    pages: Pages
+    operations: Operations
+
+    def show(
+        self,
         request: Request,
         session: Session,
         *,
@@ -37,26 +41,33 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
         said: str = "",
         status: int = 200,
     ) -> Response:
-        return pages.show(
+        """The keys in use and the form; `issued` is shown with its secret."""
+        return self.pages.show(
             request,
             "keys/api.html",
             session,
             status=status,
             title="API keys",
-            keys=keys.listed(session.caller, None).keys,
+            keys=self.operations.api_keys.listed(session.caller, None).keys,
             issued=issued,
             problem=problem,
             param=param,
             typed=typed,
             said=said,
-            today=operations.usage.clock.now().date().isoformat(),
+            today=self.operations.usage.clock.now().date().isoformat(),
         )
+
+
+def router(pages: Pages, operations: Operations) -> APIRouter:
+    """The routes of this file."""
+    routes = APIRouter(route_class=page_route(pages), include_in_schema=False)
+    keys, page = operations.api_keys, ApiKeyPage(pages, operations)
 
     @routes.get("/keys/api")
     def all_keys(request: Request, said: Annotated[str, Query(max_length=20)] = "") -> Response:
         """The keys, and the form for another."""
         words = "The key is revoked: whoever holds it is turned away." if said == "revoked" else ""
-        return page(request, pages.visitor(request, "owner"), said=words)
+        return page.show(request, pages.visitor(request, "owner"), said=words)
 
     @routes.post("/keys/api")
     async def issue(request: Request) -> Response:
@@ -67,7 +78,7 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
             issued = await asyncio.to_thread(keys.issue, session.caller, body)
         except DomainError as error:
             shown = api_error(error)
-            return page(
+            return page.show(
                 request,
                 session,
                 problem=sentence(shown),
@@ -75,7 +86,7 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
                 typed=repeated(fields, _TYPED),
                 status=shown.status,
             )
-        return page(request, session, issued=issued)
+        return page.show(request, session, issued=issued)
 
     @routes.post("/keys/api/{key_id}/revoke")
     async def revoke(request: Request, key_id: str) -> Response:

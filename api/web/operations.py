@@ -8,6 +8,7 @@ from api.routes.accounts import Accounts
 from api.routes.api_keys import ApiKeys
 from api.routes.audit import Trail
 from api.routes.invoices import InvoiceRoutes
+from api.routes.models import Models
 from api.routes.provider_keys import ProviderKeys
 from api.routes.routing import RoutingPreferences
 from api.routes.usage import UsageRoutes
@@ -21,6 +22,7 @@ class Operations:
 
     provider_keys: ProviderKeys
     routing: RoutingPreferences
+    models: Models
     api_keys: ApiKeys
     accounts: Accounts
     usage: UsageRoutes

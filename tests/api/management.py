@@ -138,12 +138,15 @@ class Management:
         )
         app.include_router(
             models.router(
-                access=access,
-                directory=self.directory,
-                routing=Router(PROVIDERS),
-                providers=PROVIDERS,
-                book=lambda: BOOKS.current,
-                clock=self.clock,
+                models.Models(
+                    access=access,
+                    directory=self.directory,
+                    routing=Router(PROVIDERS),
+                    lists=models.ModelLists(PROVIDERS),
+                    providers=PROVIDERS,
+                    book=lambda: BOOKS.current,
+                    clock=self.clock,
+                )
             )
         )
         app.include_router(
