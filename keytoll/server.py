@@ -9,7 +9,7 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Final
 
 import structlog
@@ -89,25 +89,7 @@ class Server:
             answer_bytes_max=self._stores.settings.answer_bytes_max,
         )
         await self._announce()
-        stores = self._stores
-        sessions = Sessions(
-            Access(stores.directory, stores.clock),
-            stores.directory,
-            stores.clock,
-            stores.vault.keyed_hash,
-        )
-        site = Site(
-            stores=stores,
-            sessions=sessions,
-            upstream=upstream,
-            estimator=await asyncio.to_thread(Estimator.load),
-            base_urls=urls,
-            in_flight=self._in_flight,
-            metrics=self._metrics,
-            why_not_ready=self._why_not_ready,
-            standing=self._gauges.standing,
-            workers=lambda: [worker.state for worker in self._workers],
-        )
+        site = self._site(upstream, urls, await asyncio.to_thread(Estimator.load))
         web = _Web(_web_config(site))
         serving = loop.create_task(web.serve(sockets=[listener]))
         following = loop.create_task(self._follow())
@@ -117,7 +99,7 @@ class Server:
         self._ready = True
         await web.listening.wait()
         _favour_calls()
-        started(sessions)
+        started(site.sessions)
         stopping = loop.create_task(self._stop.wait())
         try:
             await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -137,6 +119,26 @@ class Server:
     def stop(self) -> None:
         """End in order, as a signal would."""
         self._stop.set()
+
+    def _site(self, upstream: Upstream, urls: Mapping[str, str], estimator: Estimator) -> Site:
+        stores = self._stores
+        return Site(
+            stores=stores,
+            sessions=Sessions(
+                Access(stores.directory, stores.clock),
+                stores.directory,
+                stores.clock,
+                stores.vault.keyed_hash,
+            ),
+            upstream=upstream,
+            estimator=estimator,
+            base_urls=urls,
+            in_flight=self._in_flight,
+            metrics=self._metrics,
+            why_not_ready=self._why_not_ready,
+            standing=self._gauges.standing,
+            workers=lambda: [worker.state for worker in self._workers],
+        )
 
     async def _announce(self) -> None:
         """Say in the log that this process writes now, and by which price book it rates."""

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from domain.ids import public_id
 from projections.rows import instant_of, micros
-from projections.store.port import ProjectionStore
+from projections.store.port import ProjectionStore, Value
 
 _WAITING: Final = "status IN ('unrated', 'unrated_units') AND NOT written_off"
 _STANDING: Final = "uniqExactIf(event_id, sign = 1) - uniqExactIf(event_id, sign = -1)"
@@ -98,16 +98,27 @@ class WaitingModel:
     oldest_ended_at: str
 
 
+_CALLS: Final = f"""
+    SELECT request_id, {_STANDING} AS standing, any(account_id) AS account,
+        any(provider) AS its_provider, argMaxIf(model, version, sign = 1) AS its_model,
+        argMaxIf(status, version, sign = 1) AS its_status,
+        argMaxIf(unrated_units, version, sign = 1) AS units,
+        min(toUnixTimestamp64Micro(terminal_at)) AS ended
+    FROM $db.request_lines
+    WHERE {_WAITING}
+    GROUP BY request_id
+    HAVING standing > 0
+"""  # noqa: S608 - put together from our own text
+"""Each call that waits, as it was last rated."""
+
+
 def waiting_models(store: ProjectionStore, *, limit: int) -> Sequence[WaitingModel]:
     """Those with most calls first. Raises ProjectionUnavailable."""
     sql = f"""
-        SELECT provider, model, {_STANDING} AS calls,
-            groupUniqArrayArray(unrated_units), min(toUnixTimestamp64Micro(terminal_at))
-        FROM $db.request_lines
-        WHERE {_WAITING}
-        GROUP BY provider, model
-        HAVING calls > 0
-        ORDER BY calls DESC, provider, model
+        SELECT its_provider, its_model, count() AS calls, groupUniqArrayArray(units), min(ended)
+        FROM ({_CALLS})
+        GROUP BY its_provider, its_model
+        ORDER BY calls DESC, its_provider, its_model
         LIMIT {{limit:UInt64}}
     """  # noqa: S608 - put together from our own text; values are parameters
     return [
@@ -132,37 +143,30 @@ def waiting_calls(
 ) -> Sequence[WaitingCall]:
     """The oldest first: they are written off first. Raises ProjectionUnavailable."""
     sql = f"""
-        SELECT request_id, {_STANDING} AS standing, any(account_id), any(provider),
-            argMaxIf(model, version, sign = 1), argMaxIf(status, version, sign = 1),
-            argMaxIf(unrated_units, version, sign = 1),
-            min(toUnixTimestamp64Micro(terminal_at)) AS ended
-        FROM $db.request_lines
-        WHERE {_WAITING}
-            AND ({{provider:String}} = '' OR provider = {{provider:String}})
-            AND ({{model:String}} = '' OR model = {{model:String}})
-        GROUP BY request_id
-        HAVING standing > 0
+        SELECT request_id, account, its_provider, its_model, its_status, units, ended
+        FROM ({_CALLS})
+        WHERE ({{provider:String}} = '' OR its_provider = {{provider:String}})
+            AND ({{model:String}} = '' OR its_model = {{model:String}})
         ORDER BY ended, toString(request_id)
         LIMIT {{limit:UInt64}} OFFSET {{offset:UInt64}}
     """  # noqa: S608 - put together from our own text; values are parameters
-    rows = store.query(
-        sql,
-        {
-            "provider": provider or "",
-            "model": model or "",
-            "limit": limit,
-            "offset": offset,
-        },
-    )
+    parameters: dict[str, Value] = {
+        "provider": provider or "",
+        "model": model or "",
+        "limit": limit,
+        "offset": offset,
+    }
     return [
         WaitingCall(
             request_id=public_id("req", request),
-            account_id=account_id,
+            account_id=account,
             provider=its_provider,
             model=its_model,
             status=status,
             units=units,
             ended_at=instant_of(ended),
         )
-        for request, _, account_id, its_provider, its_model, status, units, ended in rows
+        for request, account, its_provider, its_model, status, units, ended in store.query(
+            sql, parameters
+        )
     ]

@@ -31,7 +31,9 @@ ROLES: Final[Mapping[str, str]] = {
 }
 """Role → what it may do."""
 _PATH: Final = "/operator/api-keys"
-_FIELDS: Final = ("account", "role", "name", "requests_per_minute", "models", "expires_at")
+_FIELDS: Final = (
+    *("account", "role", "name", "requests_per_minute", "models", "expires_at", "receipt"),
+)
 
 
 def router(pages: Pages, operations: Operations) -> APIRouter:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Self
 
-from api.errors import api_error
+from api.errors import ApiError, api_error
+from api.web.forms import sentence
 from domain.errors import BadValue
 from domain.money import text_of
 
@@ -35,7 +36,7 @@ class Refused:
         return cls(
             form=form,
             param=shown.param or "",
-            problem=shown.message,
+            problem=_beside_its_field(shown),
             status=shown.status,
             typed=typed,
         )
@@ -54,6 +55,13 @@ class Refused:
     def value(self, form: str, name: str, otherwise: str = "") -> str:
         """What to show in a field again."""
         return self.typed.get(name, "") if self.form == form else otherwise
+
+
+def _beside_its_field(error: ApiError) -> str:
+    """A sentence that need not name the field, because it stands there."""
+    named = rf"(entry 1: )?('{re.escape(error.param or '')}': |{re.escape(error.param or '')} )"
+    text = re.sub(f"^{named}", "", error.message) if error.param else error.message
+    return sentence(ApiError(error.status, error.code, text))
 
 
 def share(text: str, *, param: str) -> str:

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: FastAPI has to see what `router` closes over.
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,9 @@ WORKERS: Final = {
 """Worker → what stops when it stops."""
 
 
+_LETTERS: Final = "/operator/dead-letters"
+
+
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """Something that an operator should do something about."""
@@ -36,71 +40,41 @@ class Alarm:
     path: str | None = None
 
 
-def alarms(found: Standing, workers: list[WorkerState]) -> list[Alarm]:
+def alarms(found: Standing, workers: Sequence[WorkerState]) -> list[Alarm]:
     """What is not as it should be, the worst first."""
-    said = [
-        Alarm(
-            "bad",
-            f"The worker “{each.name}” has failed: it {WORKERS.get(each.name, 'stopped')}."
-            f" Restart keytoll after reading its error.",
-        )
-        if each.status == "failed"
-        else Alarm("warn", f"The worker “{each.name}” cannot go on and tries again: {each.error}")
-        for each in workers
-        if each.status in {"failed", "retrying"}
-    ]
-    if found.health is None:
-        said.append(Alarm("warn", "The tables are not open: reports and invoices have to wait."))
-        return said
-    if found.health.dead_letters:
-        said.append(
-            Alarm(
-                "bad",
-                _count(
-                    found.health.dead_letters,
-                    "event",
-                    "could not be read. No period is closed before they are.",
-                ),
-                "/operator/dead-letters",
-            )
-        )
-    if found.health.conflicts:
-        said.append(
-            Alarm(
-                "bad",
-                _count(
-                    found.health.conflicts,
-                    "event",
-                    "came twice with different"
-                    " contents. No period is closed before that is settled.",
-                ),
-                "/operator/dead-letters",
-            )
-        )
-    if found.lag > LAG_WARN:
-        said.append(Alarm("warn", f"The tables are {found.lag:,} events behind the log."))
-    if found.health.unrated:
-        said.append(
-            Alarm(
-                "warn",
-                _count(
-                    found.health.unrated,
-                    "call",
-                    "without a price: nobody is charged for what has none.",
-                ),
-                "/operator/unrated",
-            )
-        )
-    if found.health.estimate_share > ESTIMATES_WARN:
-        said.append(
-            Alarm(
-                "warn",
-                "More than one call in twenty of the last 24 hours is estimated:"
-                " look which provider reports no usage.",
-                "/usage",
-            )
-        )
+    said = [*_of_workers(workers), *_of_tables(found)]
     return sorted(said, key=lambda alarm: alarm.tone)
+
+
+def _of_workers(workers: Sequence[WorkerState]) -> Iterator[Alarm]:
+    for each in workers:
+        name = f"The worker “{each.name}”"
+        if each.status == "failed":
+            stopped = WORKERS.get(each.name, "has work of its own")
+            yield Alarm("bad", f"{name} has failed: it {stopped}. Read its error, then restart.")
+        elif each.status == "retrying":
+            yield Alarm("warn", f"{name} cannot go on and tries again: {each.error}")
+
+
+def _of_tables(found: Standing) -> Iterator[Alarm]:
+    health = found.health
+    if health is None:
+        yield Alarm("warn", "The tables are not open: reports and invoices have to wait.")
+        return
+    if health.dead_letters:
+        words = "could not be read. No period is closed before they are."
+        yield Alarm("bad", _count(health.dead_letters, "event", words), _LETTERS)
+    if health.conflicts:
+        words = "came twice with other contents. No period is closed before that is settled."
+        yield Alarm("bad", _count(health.conflicts, "event", words), _LETTERS)
+    if found.lag > LAG_WARN:
+        yield Alarm("warn", f"The tables are {found.lag:,} events behind the log.")
+    if health.unrated:
+        words = "without a price: nobody is charged for what has none."
+        yield Alarm("warn", _count(health.unrated, "call", words), "/operator/unrated")
+    if health.estimate_share > ESTIMATES_WARN:
+        words = "More than one call in twenty of the last 24 hours is estimated."
+        yield Alarm("warn", words, "/usage?period=today&by=usage_source")
 
 
 def router(pages: Pages, operations: Operations) -> APIRouter:

@@ -72,3 +72,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
     event.detail.isError = false;
   }
 });
+// A form that comes back refused: go on where something is wrong.
+document.addEventListener("htmx:afterSettle", (event) => {
+  event.detail.elt.querySelector?.('[aria-invalid="true"]')?.focus();
+});

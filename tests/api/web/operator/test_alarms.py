@@ -20,6 +20,7 @@ class Working:
     steps: int = 1
 
 
+ESTIMATED: Final = "/usage?period=today&by=usage_source"
 WELL: Final = Health(requests=100, estimated=5, unrated=0, lost=0, dead_letters=0, conflicts=0)
 FINE: Final = Standing(
     store_id="st_1",
@@ -43,7 +44,12 @@ def test_nothing_is_said_of_what_is_as_it_should_be() -> None:
         (replace(WELL, dead_letters=2_000), "bad", "2,000 events could", "/operator/dead-letters"),
         (replace(WELL, conflicts=1), "bad", "1 event came twice", "/operator/dead-letters"),
         (replace(WELL, unrated=2), "warn", "2 calls without a price", "/operator/unrated"),
-        (replace(WELL, estimated=6), "warn", "one call in twenty", "/usage"),
+        (
+            replace(WELL, estimated=6),
+            "warn",
+            "one call in twenty",
+            "/usage?period=today&by=usage_source",
+        ),
     ],
 )
 def test_each_trouble_is_said_with_the_way_to_it(

@@ -91,6 +91,28 @@ def test_a_message_stands_beside_its_field_only() -> None:
     assert refused.value("markup", "name", "stored") == "stored"
 
 
+@pytest.mark.parametrize(
+    ("message", "param", "said"),
+    [
+        ("name must be one line", "name", "Must be one line."),
+        ("'role': Input should be 'caller'.", "role", "Input should be 'caller'."),
+        ("entry 1: prices.input must be plain", "prices.input", "Must be plain."),
+        (
+            "entry 2: prices.input must be plain",
+            "prices.input",
+            "Entry 2: prices.input must be plain.",
+        ),
+        ("There is no such account.", "account", "There is no such account."),
+        ("The account is full", None, "The account is full."),
+    ],
+)
+def test_a_message_beside_its_field_does_not_name_it(
+    message: str, param: str | None, said: str
+) -> None:
+    error = ApiError(400, "invalid_parameter_value", message, param=param)
+    assert Refused.of(error, "form", {}).problem == said
+
+
 def test_nothing_refused_says_nothing() -> None:
     assert Refused().about("labels", "name") == ""
     assert Refused().beside("labels", "name") == ""
