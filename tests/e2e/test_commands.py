@@ -95,16 +95,16 @@ def test_commands_say_the_same_beside_a_server_and_alone(billed: TollGate, tmp_p
         ("export", "calls"),
         ("replay", "--until", f"{store_of(program)}:5"),
     )
+    checks = (("verify", "--drift"), ("replay", "--check"), ("status",), ("rebuild",))
     beside = [ran(program, *words) for words in questions]
+    for words in checks:
+        assert ran(program, *words).strip(), words
     program.stop()
     alone = [ran(program, *words) for words in questions]
     for words, one, other in zip(questions, beside, alone, strict=True):
         assert one == other, words
         assert one.strip(), words
-    for words in (("verify", "--drift"), ("replay", "--check"), ("status",), ("rebuild",)):
-        assert ran(program, *words).strip(), words
-    program.start()
-    for words in (("verify", "--drift"), ("replay", "--check"), ("status",), ("rebuild",)):
+    for words in checks:
         assert ran(program, *words).strip(), words
 
 

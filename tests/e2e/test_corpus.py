@@ -54,13 +54,15 @@ def test_replay(gate: TollGate, cut: bool) -> None:
     with gate.program.client() as client:
         # Keys of its own, named with each call: some answers refuse them.
         keys = {slug: gate.program.store_key(slug, key) for slug, key in KEYS.items()}
-        for exchange in exchanges():
-            name = new_name()
-            plan = replayed(exchange, dice)
-            gate.upstream.plans[name] = lambda _ask, plan=plan: plan  # type: ignore[misc]
-            asked[name] = exchange, _call(client, exchange, name, keys[exchange["slug"]])
-        for key in keys.values():
-            assert client.delete(f"/api/user/provider-keys/{key}").status_code == 200
+        try:
+            for exchange in exchanges():
+                name = new_name()
+                plan = replayed(exchange, dice)
+                gate.upstream.plans[name] = lambda _ask, plan=plan: plan  # type: ignore[misc]
+                asked[name] = exchange, _call(client, exchange, name, keys[exchange["slug"]])
+        finally:  # other tests share the program
+            for key in keys.values():
+                assert client.delete(f"/api/user/provider-keys/{key}").status_code == 200
     assert len(asked) > 800
     settled = {
         events[0]["data"]["tags"].get("call"): events[1]
