@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fastapi import APIRouter
 from starlette.routing import Route
 
-from api.web import api_keys, audit, call, invoices, keys, sign_in, start, usage
+from api.web import api_keys, audit, call, invoices, keys, models, sign_in, start, usage
 from api.web.assets import serve_asset
 from api.web.operations import Operations
 from api.web.operator import routers as operator_routers
@@ -20,6 +20,7 @@ def routers(pages: Pages, operations: Operations) -> Iterable[APIRouter]:
     yield sign_in.router(pages)
     yield api_keys.router(pages, operations)
     yield keys.router(pages, operations)
+    yield models.router(pages, operations)
     yield start.router(pages, operations)
     yield from operator_routers(pages, operations)
     yield usage.router(pages, operations)

@@ -72,6 +72,7 @@ NAVIGATION: Final = (
     Link("/operator", "Operator", frozenset({"operator"})),
     Link("/start", "Start", frozenset({"caller"})),
     Link("/calls", "Calls", frozenset({"caller"})),
+    Link("/models", "Models", frozenset({"caller"})),
 )
 """In this order; the first that a role may see is its home."""
 

@@ -178,13 +178,14 @@ def test_the_order_is_changed_and_preferred(visit: Visit, gate: TollGate) -> Non
     visitor = visit("owner")
     page = visitor.go("/keys")
     rows = page.locator("#order tbody tr")
-    first, second = (rows.nth(place).inner_text().split()[1] for place in (0, 1))
-    rows.nth(0).get_by_role("button", name="down").click()
-    expect(rows.nth(1)).to_contain_text(first)
-    expect(rows.nth(0)).to_contain_text(second)
+    first, second = (rows.nth(place).inner_text().split()[1] for place in (2, 3))
+    assert first != second
+    rows.nth(2).get_by_role("button", name="down").click()
+    expect(rows.nth(3)).to_contain_text(first)
+    expect(rows.nth(2)).to_contain_text(second)
     expect(page.locator("#order").get_by_role("status")).to_have_text("The order is saved.")
-    rows.nth(1).get_by_role("button", name="up").click()
-    expect(rows.nth(0)).to_contain_text(first)
+    rows.nth(3).get_by_role("button", name="up").click()
+    expect(rows.nth(2)).to_contain_text(first)
     page.get_by_text("Preferred providers").click()
     page.locator("#place-groq").fill("2")
     page.locator("#place-together").fill("1")
@@ -269,6 +270,17 @@ def test_callers_have_a_page_to_begin_with(visit: Visit, width: int, scheme: Sch
     assert visitor.overflow() == 0
     visitor.page.get_by_label("Provider", exact=True).select_option("groq")
     expect(visitor.page.get_by_label("The call in curl")).to_contain_text("groq")
+
+
+def test_models_are_searched_as_one_types(visit: Visit) -> None:
+    visitor = visit("caller", width=NARROW)
+    page = visitor.go("/models")
+    assert visitor.violations() == []
+    assert visitor.overflow() == 0
+    page.get_by_role("searchbox", name="Search models").press_sequentially("sandbox echo-free")
+    expect(page.get_by_role("status").first).to_contain_text("1 found")
+    expect(page.get_by_role("row").nth(1)).to_contain_text("free")
+    assert visitor.violations() == []
 
 
 def test_everything_works_without_scripts(visit: Visit, gate: TollGate) -> None:

@@ -12,12 +12,14 @@ import httpx
 from fastapi import FastAPI
 
 from api.auth import Access
+from api.chat.routing import Router
 from api.providers.catalogue import PROVIDERS
 from api.routes.api_keys import ApiKeys
+from api.routes.models import ModelLists, Models
 from api.routes.provider_keys import ProviderKeys
 from api.routes.routing import RoutingPreferences
 from api.routes.usage import UsageRoutes
-from api.web import api_keys, keys, start
+from api.web import api_keys, keys, models, start
 from api.web.operations import Operations
 from api.web.pages import Pages
 from api.web.session import COOKIE, Sessions
@@ -64,6 +66,15 @@ class Front:
                     clock=world.clock,
                     last_used=world.last_used.get,
                 ),
+                models=Models(
+                    access=access,
+                    directory=world.directory,
+                    routing=Router(PROVIDERS),
+                    lists=ModelLists(PROVIDERS),
+                    providers=PROVIDERS,
+                    book=lambda: BOOKS.current,
+                    clock=world.clock,
+                ),
                 usage=UsageRoutes(
                     access=access,
                     directory=world.directory,
@@ -76,7 +87,7 @@ class Front:
         )
         pages = Pages(self.sessions)
         self.app = FastAPI()
-        for each in (api_keys, keys, start):
+        for each in (api_keys, keys, models, start):
             self.app.include_router(each.router(pages, operations))
 
     async def get(self, who: str | None, path: str, *, htmx: bool = False) -> httpx.Response:
