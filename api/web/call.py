@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` here: FastAPI has to see what `router` closes over.
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -40,18 +40,33 @@ class CallPages:
         """What the address asks."""
         return Choices.of(request.query_params, self.usage.clock.now())
 
-    def page(self, caller: Caller, choices: Choices, after: str | None, limit: int) -> JsonObject:
-        """A page of the list, as the JSON route gives it. Raises ApiError 404, 503, BadValue."""
+    def reach(self, caller: Caller, choices: Choices) -> Filters:
+        """What is listed. Raises ApiError 404 for an account of others."""
+        return self.usage.reach(caller, choices.filters, choices["account"] or None)
+
+    def part(
+        self, caller: Caller, choices: Choices, after: str | None, limit: int
+    ) -> dict[str, Any]:
+        """A page of the list, as the JSON route gives it, and before the newest what is running.
+
+        Raises ApiError 404 and 503, and BadValue for a cursor that is none.
+        """
         question = RequestsQuestion(
             start=choices.start,
             end=choices.end,
-            filters=self.usage.reach(caller, choices.filters, choices["account"] or None),
+            filters=self.reach(caller, choices),
             after=after,
             limit=limit,
         )
         projector = self.usage.projector()
-        answer = request_list(projector.store, question, as_of=projector.as_of)
-        return {**answer, "place": place_of(projector.as_of)}
+        as_of = projector.as_of
+        return {
+            "listed": request_list(projector.store, question, as_of=as_of),
+            "place": place_of(as_of),
+            "running": [] if after else self.running(caller, choices),
+            "after": after,
+            "paged": limit == LIMIT,
+        }
 
     def running(self, caller: Caller, choices: Choices) -> list[JsonObject]:
         """Calls that nothing has ended, as far as the newest events tell; none under a filter."""
@@ -88,12 +103,14 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
 
     @routes.get("/calls")
     def page(request: Request) -> Response:
-        """A page of the list with its filters."""
-        session = pages.visitor(request, *READERS)
-        choices, after = calls.choices(request), request.query_params.get("after") or None
-        listed = None
+        """A page of the list with its filters; of the newest part the frame, unless asked whole."""
+        session, choices = pages.visitor(request, *READERS), calls.choices(request)
+        after = request.query_params.get("after") or None
+        part: dict[str, Any] = {"listed": None, "after": after}
         if not choices.problems:
-            listed = calls.page(session.caller, choices, after, LIMIT)
+            calls.reach(session.caller, choices)
+            if after or "whole" in request.query_params:
+                part = calls.part(session.caller, choices, after, LIMIT)
         return pages.show(
             request,
             "call/calls.html",
@@ -103,9 +120,7 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
             choices=choices,
             offered=calls.names.choices(session.caller, choices["account"] or None),
             options=OPTIONS,
-            listed=listed,
-            running=[] if after or listed is None else calls.running(session.caller, choices),
-            after=after,
+            **part,
         )
 
     @routes.get("/calls/rows")
@@ -113,20 +128,19 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
         """The newest calls, or nothing while the page has them."""
         session, choices = pages.visitor(request, *READERS), calls.choices(request)
         if "hx-request" not in request.headers or choices.problems:
-            return pages.go(request, f"/calls?{choices.query()}")
+            return pages.go(request, f"/calls?{choices.query()}&whole=1")
         if still(request, calls.usage):
             return unchanged()
         limit = LIMIT_SHORT if "limit" in request.query_params else LIMIT
+        part = calls.part(session.caller, choices, None, limit)
         return pages.show(
             request,
             "call/rows.html",
             session,
             title="Calls",
             choices=choices,
-            listed=calls.page(session.caller, choices, None, limit),
-            running=calls.running(session.caller, choices),
             options=OPTIONS,
-            after=None,
+            **part,
         )
 
     @routes.get("/calls/{request_id}")

@@ -14,7 +14,7 @@ from tests.api.web.reading import Reader, cells
 
 __all__ = ["reports"]
 
-DAYS = "period=days&first=2026-11-01&last=2026-11-30"
+DAYS = "period=days&first=2026-11-01&last=2026-11-30&whole=1"
 
 
 @pytest.fixture
