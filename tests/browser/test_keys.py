@@ -89,6 +89,7 @@ def test_a_key_lives_its_life(visit: Visit, gate: TollGate) -> None:
     assert SECRET not in page.content()
 
     added.get_by_role("button", name="Test").click()
+    expect(card.get_by_role("status")).to_be_focused()
     expect(card.get_by_role("status")).to_contain_text("provider")
 
     added.get_by_role("link", name="Manage").click()
