@@ -24,6 +24,8 @@ from projections.trail import credential_state, event_json, request_state, reque
 LIMIT_MAX: Final = 1000
 SCANNED_MAX: Final = 20_000
 """Events looked at for one page of a filtered list; the rest comes with the next page."""
+FIRST_LOOK: Final = 100
+"""Events read at first when going back: mostly they are those that were asked for."""
 _STREAM: Final = re.compile(r"(acc|cred|req|inv)_[0-9a-f]{32}")
 _TOPIC: Final = re.compile(r"[a-z-]+(\.[a-z-]+)?")
 
@@ -47,6 +49,11 @@ class EventFilter:
             raise BadValue("topic looks like request.routed or request", param="topic")
         if self.stream is not None and not _STREAM.fullmatch(self.stream):
             raise BadValue("stream is a public id such as req_<32 hex digits>", param="stream")
+
+    @property
+    def kinds(self) -> set[str] | None:
+        """First parts of the topics to read; None: all."""
+        return None if self.topic is None else {self.topic.partition(".")[0]}
 
     def takes(self, recorded: Recorded) -> bool:
         """The event is one of them (the stream is chosen when reading)."""
@@ -141,7 +148,7 @@ class Trail:
     def _source(self, after: str | None, wanted: EventFilter) -> Iterator[Recorded]:
         place = self._place(after)
         if wanted.stream is None:
-            yield from self._events(place, None)
+            yield from self._events(place, wanted.kinds)
         else:
             number = {store.store_id: index for index, store in enumerate(self._stores())}
             for each in self.log.stream(UUID(wanted.stream.partition("_")[2])):
@@ -160,7 +167,7 @@ class Trail:
     def _back(self, before: str | None, wanted: EventFilter) -> Iterator[Recorded]:
         place = None if before is None else self._place(before)
         if wanted.stream is None:
-            yield from self._events_back(place, None)
+            yield from self._events_back(place, wanted.kinds)
         else:
             number = {store.store_id: index for index, store in enumerate(self._stores())}
             for each in reversed(self.log.stream(UUID(wanted.stream.partition("_")[2]))):
@@ -171,9 +178,11 @@ class Trail:
         """Everything before a place (None: all), the newest first."""
         stores = self._stores()
         index, end = before or (len(stores) - 1, stores[-1].head() + 1)
+        window = FIRST_LOOK
         for store in reversed(stores[: index + 1]):
             while end > 1:
-                after = max(0, end - 1 - LIMIT_MAX)
+                after = max(0, end - 1 - window)
+                window = min(2 * window, LIMIT_MAX)
                 page = store.read(after=after, limit=end - 1 - after, streams=streams)
                 yield from (each for each in reversed(page) if each.seq < end)
                 end = after + 1
