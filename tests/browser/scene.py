@@ -175,7 +175,10 @@ class _Play:
         name = f"scene{id(self)}-{self._count}"
         asked, answered = int(dice.lognormvariate(10, 1)), int(dice.lognormvariate(7, 0.8))
 
+        took = timedelta(milliseconds=dice.lognormvariate(7, 0.7))
+
         def plan(ask: Ask) -> Plan:
+            self._clock.advance(took)
             ask = replace(ask, prompt_tokens=asked + 20, completion_tokens=answered + 20)
             if kind == "failed":
                 return refusal(ask, 503, "server_error", None, words.error)
