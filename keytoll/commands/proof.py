@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Final
 
 from domain.errors import BadValue
@@ -82,7 +83,7 @@ def verify(settings: Settings, args: argparse.Namespace, console: Console) -> in
 
 def _checkpoints(
     settings: Settings, args: argparse.Namespace, console: Console
-) -> list[Checkpoint]:
+) -> Sequence[Checkpoint]:
     if args.checkpoint is None:
         return kept_checkpoints(settings)
     path = console.folder / args.checkpoint
