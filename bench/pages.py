@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -15,6 +15,7 @@ from typing import Final
 
 from projections.migrate import prepare
 from projections.queries.filters import Filters
+from projections.queries.latency import latency
 from projections.queries.requests import RequestsQuestion, request_list
 from projections.queries.usage import UsageQuestion, usage_report
 from projections.rows import micros
@@ -100,12 +101,10 @@ def questions(store: ProjectionStore) -> dict[str, Callable[[], object]]:
                 start=start, end=END, group_by=("day", "provider"), filters=filters
             )
             calls = RequestsQuestion(start=start, end=END, filters=filters)
-            asked[f"usage, {whose}, {span}"] = lambda asked=usage: usage_report(
-                store, asked, as_of=AS_OF
-            )
-            asked[f"list, {whose}, {span}"] = lambda asked=calls: request_list(
-                store, asked, as_of=AS_OF
-            )
+            what = f"{whose}, {span}"
+            asked[f"usage, {what}"] = partial(usage_report, store, usage, as_of=AS_OF)
+            asked[f"latency, {what}"] = partial(latency, store, usage, as_of=AS_OF, span="day")
+            asked[f"list, {what}"] = partial(request_list, store, calls, as_of=AS_OF)
     return asked
 
 
@@ -121,4 +120,4 @@ def median_ms(ask: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
