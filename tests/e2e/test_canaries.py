@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import random
+import re
 import string
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +23,8 @@ from tests.e2e.upstream import ScriptedUpstream
 
 _DICE: Final = random.Random(20261123)
 _LETTERS: Final = string.ascii_letters + string.digits
+PAGES_MAX: Final = 60
+_LINKS: Final = re.compile(r'href="(/(?!static/)[^"#]*)')
 WINDOW: Final = 10
 """So many characters of a secret in a row are a leak (the last four are public)."""
 
@@ -173,6 +177,7 @@ def test_no_canary_gets_out(watched: Canaries) -> None:
     assert refused.status_code == 400
     rotate_and_remove(watched, stored)
     look_everywhere(watched)
+    look_at_pages(watched)
     # Our own keys are shown once, by the command that made them.
     watched.secrets += [key.removeprefix("kt_") for key in program.api_keys.values()]
     assert searched(watched) >= {"events.sqlite-wal", "vault.sqlite-wal", "log.jsonl"}
@@ -296,6 +301,48 @@ def look_everywhere(watched: Canaries) -> None:
                 watched.call("GET", path, role=role)
     for request in list(watched.gate.program.requests())[:20]:
         watched.call("GET", f"/api/v1/usage/requests/{request}")
+
+
+def look_at_pages(watched: Canaries) -> None:
+    """Every page that links lead to, with every role; and what forms say to keys that are wrong."""
+    program = watched.gate.program
+    for role, key in program.api_keys.items():
+        with httpx.Client(base_url=program.base_url, timeout=60, verify=False) as browser:
+            assert browser.post("/sign-in", data={"api_key": key}).status_code == 303
+            seen: set[str] = set()
+            waiting = ["/"]
+            while waiting and len(seen) < PAGES_MAX:
+                path = waiting.pop(0)
+                if path in seen:
+                    continue
+                seen.add(path)
+                answer = browser.get(path, follow_redirects=True)
+                watched._keep(f"page {path} {role}", answer)
+                if answer.headers.get("content-type", "").startswith("text/html"):
+                    waiting += [unescape(link) for link in _LINKS.findall(answer.text)]
+            assert len(seen) > 2, f"{role} saw {seen}"
+            if role == "owner":
+                misuse_forms(watched, browser)
+
+
+def misuse_forms(watched: Canaries, browser: httpx.Client) -> None:
+    """A key in the wrong form or the wrong field is refused, and not repeated."""
+    (csrf,) = set(re.findall(r'name="csrf" value="([0-9a-f]+)"', browser.get("/keys").text))
+    secret = token()
+    watched.secrets.append(secret)
+    for path, fields in (
+        ("/keys/providers/openai", {"key": f"sk-ant-{secret}", "label": secret}),
+        ("/keys/providers/aws", {"key": f'{{"accessKeyId": "{secret}"}}'}),
+        ("/keys/providers/azure", {"key": f'{{"endpoint": "https://{secret}.example"}}'}),
+        ("/keys/check/aws", {"key": secret}),
+        ("/keys/api", {"role": secret, "name": f"kt_{secret}", "csrf": csrf}),
+        ("/sign-in", {"api_key": f"kt_{secret}"}),
+        (f"/keys/{secret}/test", {}),
+    ):
+        answer = browser.post(path, data={"csrf": csrf, **fields})
+        checked = path.startswith("/keys/check/")  # says what is wrong, and that is no error
+        assert answer.status_code == 200 if checked else 400 <= answer.status_code < 500, path
+        watched._keep(f"form {path}", answer)
 
 
 def commands(watched: Canaries) -> None:
