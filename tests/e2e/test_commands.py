@@ -95,7 +95,12 @@ def test_commands_say_the_same_beside_a_server_and_alone(billed: TollGate, tmp_p
         ("export", "calls"),
         ("replay", "--until", f"{store_of(program)}:5"),
     )
-    checks = (("verify", "--drift"), ("replay", "--check"), ("status",), ("rebuild",))
+    checks: tuple[tuple[str, ...], ...] = (
+        ("verify", "--drift"),
+        ("replay", "--check"),
+        ("status",),
+        ("rebuild",),
+    )
     beside = [ran(program, *words) for words in questions]
     for words in checks:
         assert ran(program, *words).strip(), words
