@@ -19,6 +19,8 @@ $(READY): pyproject.toml uv.lock .ci/environment
 	@.ci/environment
 	@touch $@
 
+# The service tests import what only .ci/services installs.
+ALONE := --ignore=tests/browser --ignore=tests/clients
 SERVICES := .venv/.services
 $(SERVICES): $(READY) .ci/services tests/clients/package-lock.json
 	@.ci/services
@@ -31,10 +33,10 @@ demo: $(READY) ## from a first call to its invoice, by itself
 	@exec $(BIN)/keytoll demo
 
 test: $(READY) ## the tests that take seconds
-	@$(BIN)/pytest -m "not slow and not services"
+	@$(BIN)/pytest -m "not slow and not services" $(ALONE)
 
 test-slow: $(READY) ## the tests that take longer: kills, fuzzing, the wheel
-	@$(BIN)/pytest -m "slow and not services"
+	@$(BIN)/pytest -m "slow and not services" $(ALONE)
 
 test-services: $(SERVICES) ## other people's programs against ours: SDKs, a stranger's upstream (Node.js)
 	@$(BIN)/pytest -m services
@@ -51,7 +53,7 @@ check: $(READY) ## what CI runs first: format, lint, types, imports, tests
 	@echo "check: types" && $(BIN)/mypy --no-error-summary
 	@echo "check: imports" && $(BIN)/lint-imports --no-cache > .venv/lint-imports.log 2>&1 \
 		|| { cat .venv/lint-imports.log; exit 1; }
-	@echo "check: tests" && $(BIN)/pytest -m "not slow and not services"
+	@echo "check: tests" && $(BIN)/pytest -m "not slow and not services" $(ALONE)
 
 format: $(READY) ## put the source into the project's form
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
