@@ -41,8 +41,9 @@ _UNMISTAKABLE: Final = (
 _REFUSED: Final = (
     (re.compile(r"sk-admin-|sk-ant-admin"), "is an admin key, which cannot run models"),
     (re.compile(r"sk-ant-oat"), "belongs to a subscription and must not be used by other programs"),
-    (re.compile(r"kt_"), "is a key of keytoll itself, not of a provider"),
 )
+_OURS: Final = ((re.compile(r"kt_"), "is a key of keytoll itself, not of a provider"),)
+"""Pasted into the wrong field; even the sandbox, which takes any key, must not keep one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,11 +226,12 @@ _NAMES_MAX: Final = 200
 
 def _plain(slug: str, form: KeyFormat, key: object, param: str) -> str:
     text = _usable(key, param, chars_min=1 if form.any_key else KEY_CHARS_MIN)
-    if form.any_key:
-        return text
-    for pattern, why in _REFUSED:
+    refused = _OURS if form.any_key else (*_REFUSED, *_OURS)
+    for pattern, why in refused:
         if pattern.match(text):
             raise BadValue(f"the key {why}", param=param)
+    if form.any_key:
+        return text
     for pattern, home in _UNMISTAKABLE:
         if pattern.match(text):
             if home != slug:

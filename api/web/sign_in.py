@@ -13,6 +13,7 @@ from api.auth import KEY_CHARS_MAX
 from api.errors import ApiError
 from api.web.pages import NEXT_CHARS_MAX, Pages, fields_of, home_of, own_path, page_route
 from api.web.session import Session
+from domain.ledger import API_KEY_PREFIX
 
 
 def router(pages: Pages) -> APIRouter:
@@ -73,6 +74,9 @@ def _sign_in(pages: Pages, request: Request, fields: Mapping[str, str]) -> Respo
     wanted, api_key = fields.get("next", ""), fields.get("api_key", "").strip()
     if not 0 < len(api_key) <= KEY_CHARS_MAX:
         return _form(pages, request, wanted, "Enter an API key: it begins with kt_.")
+    if not api_key.startswith(API_KEY_PREFIX):
+        problem = "This is not an API key of keytoll: those begin with kt_."
+        return _form(pages, request, wanted, problem)
     try:
         token = pages.sessions.sign_in(api_key)
     except ApiError as error:

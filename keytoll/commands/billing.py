@@ -69,7 +69,7 @@ def close(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     if args.json:
         answer = {"invoices": documents, "refused": refused}
         console.answer(answer)
-    else:
+    elif documents or not refused:
         _table(documents, console, none="no invoices: no call ended in the period")
     for account_id, reason in refused.items():
         console.complain(f"{account_id} stays open: {reason}")

@@ -225,6 +225,9 @@ def amounts_of(lines: list[Json], subtotal: int) -> tuple[list[str | None], list
 
 
 def main(arguments: list[str]) -> int:
+    if len(arguments) != 3:
+        sys.stderr.write("usage: recompute.py EVENTS PRICES INVOICE (three exported files)\n")
+        return 2
     events, prices, document = arguments
     with open(events, "rb") as file:
         lines = file.read().splitlines()

@@ -111,6 +111,7 @@ def test_the_sandbox_takes_any_key_that_fits_in_a_header() -> None:
     assert parse_key(row, "sk-ant-x-revoked") == {"apiKey": "sk-ant-x-revoked"}
     assert key_suffix(row, {"apiKey": "x"}) == "****"
     assert wrong("sandbox", "a\nb") == "key"
+    assert wrong("sandbox", "kt_0123456789abcdef") == "key"
 
 
 def test_a_plain_key_may_come_as_an_object_but_with_nothing_else() -> None:
