@@ -11,6 +11,8 @@ import httpx
 import pytest
 
 from domain.clock import instant_text
+from projections.projector import Projector
+from projections.store.port import ProjectionStore
 from tests.keytoll.conftest import Install, Installation
 
 PAGES = (
@@ -36,9 +38,20 @@ def installed(install: Install) -> Installation:
 
 
 @pytest.fixture
-def projected(installed: Installation) -> Installation:
-    """The same, with its tables open."""
-    installed.stores.projections.open().catch_up()
+def projected(
+    installed: Installation, tables: ProjectionStore, monkeypatch: pytest.MonkeyPatch
+) -> Installation:
+    """The same with its tables, in the one engine that a process can have."""
+    stores = installed.stores
+    projector = Projector(
+        log=stores.log,
+        store=tables,
+        books=stores.books,
+        on_dead_letter=lambda _recorded, reason: pytest.fail(reason),
+    )
+    projector.catch_up()
+    # Taken back before the installation is closed, which must not close the engine.
+    monkeypatch.setattr(stores.projections, "_projector", projector)
     return installed
 
 
