@@ -88,6 +88,12 @@ class Gemini:
         return _line({"error": {"code": 503, "message": message, "status": "UNAVAILABLE"}})
 
     def problems(self, ask: Ask) -> list[str]:
+        from tests.e2e.voices.google_types import read_by_google  # noqa: PLC0415 - a heavy import
+
+        try:
+            read_by_google(json.dumps(ask.body))
+        except (AssertionError, ValueError) as error:
+            return [str(error)]
         return []
 
     def _answer(self, ask: Ask, text: str, reason: str | None, *, usage: bool) -> Json:

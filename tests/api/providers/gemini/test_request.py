@@ -26,11 +26,11 @@ from tests.api.providers.gemini.calls import (
     TOOL,
     call,
     config,
-    read_by_google,
     refused,
     sent,
 )
 from tests.contracts.test_dialects import Case
+from tests.e2e.voices.google_types import read_by_google
 from tests.instants import AT
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "dialects" / "google"
