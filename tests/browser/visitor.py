@@ -69,10 +69,14 @@ class Visitor:
         ]
 
     def overflow(self) -> int:
-        """By how many pixels the page is wider than the window."""
-        width: int = self.page.evaluate(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
+        """By how many pixels the page is wider than the window, once it has settled."""
+        for _ in range(10):
+            width: int = self.page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            if width == 0:
+                break
+            self.page.wait_for_timeout(100)  # a chart follows the window a moment later
         return width
 
     def check(self) -> None:
@@ -86,7 +90,10 @@ def visiting(
 ) -> Iterator[Visitor]:
     """A new browser session."""
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, timezone_id="Europe/Berlin"
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,
+        reduced_motion="reduce",
+        timezone_id="Europe/Berlin",
     )
     visitor = Visitor(context, context.new_page(), base_url)
     _watch(visitor)
