@@ -19,6 +19,7 @@ from api.web.life import TITLES as OF_REQUESTS
 from api.web.names import Names
 from api.web.operations import Operations
 from api.web.pages import HEADERS, Pages, page_route
+from api.web.session import Session
 from domain.errors import BadValue
 from domain.eventlog.checkpoint import checkpoint_line
 from domain.eventlog.port import Recorded
@@ -251,12 +252,7 @@ def _add_proofs(routes: APIRouter, pages: Pages, operations: Operations) -> None
             checkpoints=trail.newest_checkpoints(CHECKPOINTS),
         )
 
-    @routes.get("/verification")
-    def verified(request: Request) -> Response:
-        """How far the verification is, or what it found."""
-        session = pages.visitor(request, *WHOLE)
-        if "hx-request" not in request.headers:
-            return pages.go(request, "/audit/proof")
+    def progress(request: Request, session: Session) -> Response:
         return pages.show(
             request,
             "audit/verification.html",
@@ -266,6 +262,14 @@ def _add_proofs(routes: APIRouter, pages: Pages, operations: Operations) -> None
             total=_total(trail),
         )
 
+    @routes.get("/verification")
+    def verified(request: Request) -> Response:
+        """How far the verification is, or what it found."""
+        session = pages.visitor(request, *WHOLE)
+        if "hx-request" not in request.headers:
+            return pages.go(request, "/audit/proof")
+        return progress(request, session)
+
     @routes.post("/verification")
     async def verify(request: Request) -> Response:
         """Begin, unless one runs."""
@@ -273,14 +277,7 @@ def _add_proofs(routes: APIRouter, pages: Pages, operations: Operations) -> None
         verification.start()
         if "hx-request" not in request.headers:
             return pages.go(request, "/audit/proof")
-        return pages.show(
-            request,
-            "audit/verification.html",
-            session,
-            title="Verification",
-            run=verification.last,
-            total=_total(trail),
-        )
+        return progress(request, session)
 
     @routes.get("/checkpoints")
     def checkpoints(request: Request) -> Response:
