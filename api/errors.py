@@ -22,6 +22,7 @@ from api.providers.catalogue import UnknownProvider
 from api.providers.port import UnsupportedParameter
 from api.request_id import request_id_of
 from domain.account import AccountNotFound, ApiKeyNotFound, LimitReached
+from domain.coordination.port import Busy
 from domain.credential import CredentialNotFound
 from domain.errors import BadValue, DomainError
 from domain.eventlog.port import Conflict, CorruptLog, StoreUnavailable
@@ -99,6 +100,7 @@ RULES: Final[Mapping[type[Exception], str]] = MappingProxyType(
         CannotClose: "conflict",
         PeriodOverlaps: "conflict",
         Conflict: "conflict",
+        Busy: "conflict",
         # The credential was removed or rotated while the call was on its way to its secret.
         SecretNotFound: "conflict",
         StoreUnavailable: "store_unavailable",
