@@ -36,6 +36,9 @@ NEVER_ANSWERED = {
     "TransportError",
     "UnknownBook",
     "RebuildFailed",
+    "FeedUnavailable",
+    "FeedMisconfigured",
+    "Displaced",
 }
 
 
