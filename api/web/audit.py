@@ -22,7 +22,7 @@ from api.web.pages import HEADERS, Pages, page_route
 from api.web.session import Session
 from domain.errors import BadValue
 from domain.eventlog.checkpoint import checkpoint_line
-from domain.eventlog.port import Recorded
+from domain.eventlog.port import Recorded, heads_of, stores_of
 from domain.events.base import JsonObject
 from domain.events.registry import EVENTS
 from projections.trail import event_json
@@ -165,7 +165,7 @@ def _add_events(routes: APIRouter, pages: Pages, desk: AuditPages) -> None:
         session = pages.visitor(request, *READERS)
         asked = Asked.of(request, session.caller)
         listed = desk.listed(asked)
-        oldest = (*desk.trail.log.earlier(), desk.trail.log)[0]
+        oldest = stores_of(desk.trail.log)[0]
         return pages.show(
             request,
             "audit/events.html",
@@ -302,7 +302,7 @@ def _topics() -> dict[str, list[str]]:
 
 
 def _total(trail: Trail) -> int:
-    return sum(store.head() for store in (*trail.log.earlier(), trail.log))
+    return sum(heads_of(trail.log).values())
 
 
 def _saved(response: Response, name: str) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from api.chat.routing import in_account_order
 from api.errors import api_error
@@ -20,6 +20,8 @@ from projections.queries.filters import Filters
 from projections.queries.usage import UsageQuestion, usage_report
 
 TONES: Final = 8
+Counting = Literal["done", "later", "away"]
+"""What the keys were used for is known; is asked for after the page; cannot be told now."""
 
 STATES: Final[Mapping[str, tuple[str, str]]] = {
     "unconfigured": ("", "No key of this provider is stored."),
@@ -143,17 +145,16 @@ class Overview:
     """Those with keys first, in the order of trying; then the catalogue's."""
     lines: Sequence[KeyLine]
     """All keys in the order of trying."""
-    counted: bool
-    """False: the tables that count calls cannot be read at the moment."""
+    counting: Counting
 
     def card(self, slug: str) -> Card | None:
         """The card of a provider."""
         return next((card for card in self.cards if card.provider.slug == slug), None)
 
 
-def overview(operations: Operations, account_id: str) -> Overview:
-    """Look everything up. Blocks: the counts come from the projections."""
-    use = month_of_use(operations, account_id)
+def overview(operations: Operations, account_id: str, *, later: bool = False) -> Overview:
+    """Look everything up. Blocks: the counts come from the projections, unless asked for later."""
+    use = None if later else month_of_use(operations, account_id)
     account = _account(operations, account_id)
     lines = _lines(operations, account, use or {})
     return Overview(
@@ -161,7 +162,7 @@ def overview(operations: Operations, account_id: str) -> Overview:
         routing=operations.routing.shown(account_id),
         cards=_cards(operations.provider_keys.providers, lines),
         lines=lines,
-        counted=use is not None,
+        counting="later" if later else "away" if use is None else "done",
     )
 
 

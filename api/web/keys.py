@@ -91,10 +91,14 @@ class KeyPages:
     ) -> Response:
         """The page; for htmx, only the card of `slug`, if it names one. Blocks.
 
+        What the keys were used for comes after a whole page, unless the address asks for `whole`.
+
         `said` is (slug or "order", sentence, tone); `order` is what was wrong with the preferences.
         """
-        shown = overview(self.operations, session.caller.account_id)
-        card = shown.card(slug) if slug and "hx-request" in request.headers else None
+        alone = slug is not None and "hx-request" in request.headers
+        later = not alone and "whole" not in request.query_params
+        shown = overview(self.operations, session.caller.account_id, later=later)
+        card = shown.card(slug) if alone and slug else None
         return self.pages.show(
             request,
             "keys/card_alone.html" if card else "keys/page.html",
@@ -196,6 +200,17 @@ def _show(routes: APIRouter, keys: KeyPages) -> None:
         panel = keys.panel(opened, session)
         slug = panel.slug if panel else at if at in keys.operations.provider_keys.providers else ""
         return keys.page(request, session, panel=panel, said=words, slug=slug, example=example)
+
+    @routes.get("/keys/use")
+    def use(request: Request) -> Response:
+        """What each key did this month, for the page to put in place."""
+        session = keys.pages.visitor(request, "owner")
+        if "hx-request" not in request.headers:
+            return keys.pages.go(request, "/keys?whole=1")
+        shown = overview(keys.operations, session.caller.account_id)
+        return keys.pages.show(
+            request, "keys/use.html", session, title="Use of keys", shown=shown, alone=True
+        )
 
     @routes.get("/keys/example")
     def example(request: Request, example: Annotated[str, Query(max_length=60)] = "") -> Response:

@@ -35,7 +35,7 @@ function draw() {
       animation: false, maintainAspectRatio: false, color: ink, interaction: { mode: "index", intersect: false },
       scales: {
         x: { stacked: !times, ticks: { color: ink, maxRotation: 0, autoSkipPadding: 16 }, grid: { display: false } },
-        y: { stacked: !times, beginAtZero: true, ticks: { color: ink }, grid: { color: line }, title: { display: true, text: asked.measures[measure], color: ink } },
+        y: { stacked: !times, beginAtZero: true, ticks: { color: ink, callback: plain }, grid: { color: line }, title: { display: true, text: asked.measures[measure], color: ink } },
       },
       plugins: {
         legend: { display: series.length > 1, position: "bottom", labels: { color: ink, boxWidth: 12 } },
@@ -46,6 +46,11 @@ function draw() {
       },
     },
   });
+}
+
+// A height beside the chart, without an exponent: fees are small numbers.
+function plain(value) {
+  return value.toLocaleString("en", { maximumSignificantDigits: 6 });
 }
 
 // Chart.js knows no light-dark(): let the browser say what it comes to.

@@ -10,6 +10,7 @@ import pytest
 
 from api.web.audit import LIMIT, TITLES
 from domain.eventlog.checkpoint import checkpoint_of, read_checkpoints
+from domain.eventlog.port import Recorded
 from domain.events.registry import EVENTS
 from domain.ids import public_id
 from domain.ledger import Ledger
@@ -153,10 +154,10 @@ async def test_the_history_of_a_key_is_for_its_account(papers: Papers) -> None:
 
 async def test_checkpoints_are_saved_as_verify_reads_them(papers: Papers, tmp_path: Path) -> None:
     world = papers.reports.world
-    seals = []
+    seals: list[Recorded] = []
     for _ in range(3):
         world.call(papers.reports.account)
-        seals.append(world.log.seal().result())
+        seals.append(*world.log.seal().result())
     saved = await papers.get("auditor", "/audit/checkpoints")
     file = tmp_path / "kept"
     file.write_bytes(saved.content)

@@ -352,9 +352,21 @@ async def test_wrong_preferences_change_nothing(
 
 async def test_without_projections_the_page_says_so_and_works(front: Front) -> None:
     await add(front)
-    page = (await front.get("owner", "/keys")).text
+    page = (await front.get("owner", "/keys?whole=1")).text
     assert "Calls and fees of this month cannot be shown at the moment" in page
     assert '<dd class="number">–</dd>' in card(page, "openai")
+
+
+async def test_what_keys_were_used_for_comes_after_the_page(front: Front) -> None:
+    key = await add(front)
+    page = (await front.get("owner", "/keys")).text
+    assert '<dd class="number">…</dd>' in card(page, "openai")
+    assert 'hx-get="/keys/use" hx-trigger="load"' in page
+    part = (await front.get("owner", "/keys/use", htmx=True)).text
+    assert "cannot be shown at the moment" in part
+    assert f'id="use-{key}" hx-swap-oob="true"' in part
+    assert '<dd class="number">–</dd>' in part
+    assert (await front.get("owner", "/keys/use")).headers["location"] == "/keys?whole=1"
 
 
 async def test_a_sentence_of_the_address_is_one_of_ours(front: Front) -> None:
