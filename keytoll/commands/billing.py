@@ -202,13 +202,19 @@ def _show(document: JsonObject, console: Console) -> None:
     for line in document["lines"]:
         counts = f"{_shown(line['input_tokens'])} in, {_shown(line['output_tokens'])} out"
         console.say(
-            f"  {line['kind']:<10} {line['provider']}/{line['model']}"
+            f"  {line['kind']:<10} {_prefixed(line)}"
             f"  {line['requests']} calls, {counts}"
             f"  at cost {_shown(line['at_cost_usd'])}  × {line['markup_rate']}"
             f"  = {_shown(line['fee_usd'])}  → {_shown(line['amount'])}"
         )
     for name in ("fee_usd_exact", "carried_in", "subtotal", "tax", "total", "carried_out"):
         console.say(f"{name:<14} {document[name]:>28}")
+
+
+def _prefixed(line: JsonObject) -> str:
+    """`provider/model`, also of a model whose own id begins so."""
+    provider, model = str(line["provider"]), str(line["model"])
+    return model if model.startswith(f"{provider}/") else f"{provider}/{model}"
 
 
 def _shown(value: object) -> str:
