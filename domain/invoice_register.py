@@ -12,7 +12,7 @@ from uuid import UUID
 from domain.clock import parse_instant
 from domain.errors import DomainError
 from domain.eventlog.follow import Follower
-from domain.eventlog.port import EventLog, LogReader, Recorded
+from domain.eventlog.port import EventLog, Recorded, stores_of
 from domain.events.codec import decode
 from domain.ids import public_id
 from domain.invoice import InvoiceNotFound, InvoicePaid, InvoiceVoided, Period, Status
@@ -40,14 +40,23 @@ class IssuedInvoice:
     status: Status = "open"
 
 
+@dataclass(frozen=True, slots=True)
+class CreditNote:
+    """A credit note, and when it was recorded."""
+
+    event: CreditNoteIssued
+    issued_at: str
+
+
 class InvoiceRegister:
     """Looks up invoices. Any thread may read; `catch_up` takes in what was appended since."""
 
     def __init__(self, log: EventLog) -> None:
         self._lock = Lock()
         self._follower = Follower(log, streams=_STREAMS)
-        self._stores: tuple[LogReader, ...] = (*log.earlier(), log)
+        self._stores = stores_of(log)
         self._invoices: dict[str, IssuedInvoice] = {}
+        self._credit_notes: dict[str, list[CreditNote]] = {}
         self._numbers: dict[UUID, int] = {}
 
     def catch_up(self) -> None:
@@ -94,6 +103,18 @@ class InvoiceRegister:
                 )
         return None
 
+    def credit_notes(self, invoice_id: str) -> Sequence[CreditNote]:
+        """Those on one invoice, in the order of issue."""
+        return tuple(self._credit_notes.get(invoice_id, ()))
+
+    def credit_note(self, number: str) -> CreditNote:
+        """By its number. Raises InvoiceNotFound."""
+        for notes in list(self._credit_notes.values()):
+            for note in notes:
+                if note.event.number == number:
+                    return note
+        raise InvoiceNotFound("there is no credit note with this number")
+
     def next_version(self, series: Series) -> int:
         """The number that the series' next document takes."""
         return self._numbers.get(series.stream, 0) + 1
@@ -122,6 +143,9 @@ class InvoiceRegister:
                 store_id=recorded.store_id,
                 seq=recorded.seq,
             )
+        elif isinstance(event, CreditNoteIssued):
+            note = CreditNote(event, recorded.recorded_at)
+            self._credit_notes.setdefault(event.invoice_id, []).append(note)
         elif isinstance(event, InvoicePaid | InvoiceVoided):
             self._settle(recorded.originator_id, event)
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from domain.clock import instant_text
 from domain.eventlog.past import seq_at
-from domain.eventlog.port import EventLog, LogReader, Recorded
+from domain.eventlog.port import EventLog, LogReader, Recorded, stores_of
 from domain.events.base import JsonObject
 from domain.events.codec import decode
 from domain.events.requests import TERMINAL_VERSION, RequestFailed, RequestRouted
@@ -132,7 +132,7 @@ def settled_within(
     The store must be level with the log. Raises ProjectionUnavailable.
     """
     changed = _changed(store, period, account_id)
-    for reader in (*log.earlier(), log):
+    for reader in stores_of(log):
         yield from _of_store(log, reader, period, account_id, changed)
     for request in changed:
         state = fold((each, decode(each)) for each in log.stream(request))

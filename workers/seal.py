@@ -49,7 +49,7 @@ class Sealer:
     def seal(self) -> Recorded:
         """Seal now. Returns once the seal is durable and its checkpoint written."""
         with self._lock:
-            seal = self._log.seal().result(SEAL_TIMEOUT_S)
+            (seal,) = self._log.seal().result(SEAL_TIMEOUT_S)
             self._sealed, self._sealed_at_s = seal.seq, self._clock.monotonic_s()
             self._unwritten.append(seal)
             self._write()

@@ -15,7 +15,7 @@ from api.routes.schemas import ERRORS
 from domain.directory import Directory
 from domain.errors import BadValue
 from domain.eventlog.checkpoint import Checkpoint, checkpoint_of
-from domain.eventlog.port import EventLog, LogReader, Recorded
+from domain.eventlog.port import EventLog, LogReader, Recorded, stores_of
 from domain.events.base import JsonObject
 from domain.ids import parse_id
 from pricing.book import Books
@@ -190,8 +190,8 @@ class Trail:
             end = stores[index].head() + 1 if index >= 0 else 0
 
     def _stores(self) -> Sequence[LogReader]:
-        """Those that a restored log continues, and the one that is written."""
-        return [*self.log.earlier(), self.log]
+        """All, chain by chain: a place in the trail counts through them."""
+        return stores_of(self.log)
 
     def _place(self, after: str | None) -> Place:
         if after is None:
@@ -199,7 +199,7 @@ class Trail:
         store_id, _, seq = after.rpartition(":")
         known = [store.store_id for store in self._stores()]
         if store_id not in known or not re.fullmatch(r"[0-9]{1,18}", seq):
-            raise BadValue(f"after must look like {self.log.store_id}:0", param="after")
+            raise BadValue(f"after must look like {known[-1]}:0", param="after")
         return known.index(store_id), int(seq)
 
     def _stream(self, originator_id: UUID) -> Sequence[Recorded]:

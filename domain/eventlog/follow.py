@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from domain.eventlog.port import EventLog, LogReader, Recorded
+from domain.eventlog.port import EventLog, LogReader, Recorded, stores_of
 
 _PAGE: Final = 1_000
 
@@ -16,9 +16,9 @@ class Follower:
     def __init__(self, log: EventLog, *, streams: Collection[str]) -> None:
         """`streams` is that of `LogReader.read`."""
         self._streams = streams
-        self._written = log.store_id
-        # A restored log continues others: what they hold came first.
-        self._stores: tuple[LogReader, ...] = (*log.earlier(), log)
+        self._written = log.chains()[0].written.store_id
+        # By chain, and from its oldest store on: what a store continues came before it.
+        self._stores = stores_of(log)
         self._positions: dict[str, int] = {}
 
     @property

@@ -1,11 +1,11 @@
-"""All that was ever recorded: the log and the stores that it continues, in order."""
+"""All that was ever recorded: every store of the log, in order."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
-from domain.eventlog.port import EventLog, LogReader, Recorded
+from domain.eventlog.port import EventLog, LogReader, Recorded, stores_of
 
 _PAGE: Final = 2_000
 
@@ -16,7 +16,7 @@ def history(
     streams: Collection[str] | None = None,
     until: Mapping[str, int] | None = None,
 ) -> Iterator[Recorded]:
-    """Every event by store (oldest first) and seq, up to where the log ends as this is called.
+    """Every event by chain, store (oldest first) and seq, up to where the log ends as this is called.
 
     `streams` is that of `read`. `until` (store id → seq) ends each store there; a store that it
     does not name is left out.
@@ -26,9 +26,9 @@ def history(
 
 
 def ends_of(log: EventLog, *, until: Mapping[str, int] | None = None) -> dict[str, int]:
-    """Store id → last seq, of the log and the stores that it continues."""
+    """Store id → last seq, of every store."""
     ends: dict[str, int] = {}
-    for store in (*log.earlier(), log):
+    for store in stores_of(log):
         head = store.head()
         ends[store.store_id] = head if until is None else min(head, until.get(store.store_id, 0))
     return ends
@@ -37,7 +37,7 @@ def ends_of(log: EventLog, *, until: Mapping[str, int] | None = None) -> dict[st
 def _pages(
     log: EventLog, streams: Collection[str] | None, ends: Mapping[str, int]
 ) -> Iterator[Recorded]:
-    for store in (*log.earlier(), log):
+    for store in stores_of(log):
         yield from _of_store(store, streams, ends.get(store.store_id, 0))
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from domain.clock import Clock
 from domain.errors import BadValue
 from domain.eventlog.commit import Item, LineStore, MakeEvent, Position, StoreFailure, Writer
-from domain.eventlog.port import LogReader, Recorded, StoreUnavailable
+from domain.eventlog.port import Chain, LogReader, Recorded, StoreUnavailable
 from domain.events.base import Event
 from domain.events.codec import Encoded, encode
 from domain.events.store import LogSealed, StoreOpened, store_stream
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class StoredLog:
-    """An EventLog: appends go through the writer, reads straight to the store."""
+    """An EventLog of one chain: appends go through the writer, reads straight to the store."""
 
     def __init__(self, store: LineStore, *, store_id: str, clock: Clock) -> None:
         self._store = store
@@ -45,7 +45,7 @@ class StoredLog:
         self._writer.put(Item(encoded, future, loop=loop))
         return await future
 
-    def opened(self, *, epoch: str, program: str) -> Future[Recorded]:
+    def opened(self, *, epoch: str, program: str) -> Future[tuple[Recorded, ...]]:
         # Said once, be it after events of commands that came before the first opening.
         continues, self._continues = self._continues, None
 
@@ -60,7 +60,7 @@ class StoredLog:
 
         return self._append_own(make)
 
-    def seal(self) -> Future[Recorded]:
+    def seal(self) -> Future[tuple[Recorded, ...]]:
         def make(stream: UUID, position: Position) -> Event:
             return LogSealed(
                 originator_id=stream,
@@ -70,6 +70,12 @@ class StoredLog:
             )
 
         return self._append_own(make)
+
+    def chains(self) -> Sequence[Chain]:
+        return (Chain((*self.earlier(), self)),)
+
+    def home(self, account_id: str | None) -> str:
+        return self._store_id
 
     def stream(self, originator_id: UUID) -> Sequence[Recorded]:
         return self._available(lambda: self._store.stream(originator_id))
@@ -103,21 +109,10 @@ class StoredLog:
         except StoreFailure as error:
             raise StoreUnavailable(f"the event log cannot be read: {error}") from error
 
-    def _append_own(self, make: MakeEvent) -> Future[Recorded]:
-        group: Future[tuple[Recorded, ...]] = Future()
-        single: Future[Recorded] = Future()
-        single.set_running_or_notify_cancel()
-
-        def pass_on(done: Future[tuple[Recorded, ...]]) -> None:
-            error = done.exception()
-            if error is None:
-                single.set_result(done.result()[0])
-            else:
-                single.set_exception(error)
-
-        group.add_done_callback(pass_on)
-        self._writer.put(Item((), group, make=make))
-        return single
+    def _append_own(self, make: MakeEvent) -> Future[tuple[Recorded, ...]]:
+        future: Future[tuple[Recorded, ...]] = Future()
+        self._writer.put(Item((), future, make=make))
+        return future
 
 
 def _says_its_past(store: LineStore, store_id: str) -> bool:

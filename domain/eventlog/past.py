@@ -10,7 +10,7 @@ from uuid import UUID
 
 from domain.clock import instant_text
 from domain.errors import BadValue
-from domain.eventlog.port import EventLog, LogReader, Recorded
+from domain.eventlog.port import Chain, EventLog, LogReader, Recorded, stores_of
 from domain.events.base import Event
 
 
@@ -22,7 +22,7 @@ class PastLog:
 
         Raises BadValue when the log does not hold it.
         """
-        stores = {each.store_id: each for each in (*log.earlier(), log)}
+        stores = {each.store_id: each for each in stores_of(log)}
         written = log.store_id if store_id is None else store_id
         if written not in stores:
             raise BadValue(f"the log holds no store {written[:40]!r}")
@@ -52,6 +52,12 @@ class PastLog:
         page = self._written.read(after=after, limit=limit, streams=streams)
         return [each for each in page if each.seq <= self._until]
 
+    def chains(self) -> Sequence[Chain]:
+        return (Chain((*self._earlier, self)),)
+
+    def home(self, account_id: str | None) -> str:
+        return self.store_id
+
     def open_requests(self) -> Sequence[UUID]:
         raise NotImplementedError("which requests are open is known of the present only")
 
@@ -61,10 +67,10 @@ class PastLog:
     async def append(self, *events: Event, account_id: str | None) -> tuple[Recorded, ...]:
         return self._refuse()
 
-    def opened(self, *, epoch: str, program: str) -> Future[Recorded]:
+    def opened(self, *, epoch: str, program: str) -> Future[tuple[Recorded, ...]]:
         return self._refuse()
 
-    def seal(self) -> Future[Recorded]:
+    def seal(self) -> Future[tuple[Recorded, ...]]:
         return self._refuse()
 
     def earlier(self) -> Sequence[LogReader]:
@@ -79,7 +85,7 @@ class PastLog:
 
 def place_at(log: EventLog, instant: datetime) -> tuple[str, int]:
     """The store that was written at an instant, and the last seq in it; 0 before the first."""
-    stores = [*log.earlier(), log]
+    stores = stores_of(log)
     for store in reversed(stores[1:]):
         if seq := seq_at(store, instant):
             return store.store_id, seq

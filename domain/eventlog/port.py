@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -67,39 +68,90 @@ class LogReader(Protocol):
         """The last durable seq, 0 when empty."""
 
 
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A store that is written, and the ones that it continues: restored, or migrated from.
+
+    Which stores those are never changes while the log is open. Versions of a stream are counted
+    on, and open requests stay open, across all of them; only seq begins again.
+    """
+
+    stores: tuple[LogReader, ...]
+    """The oldest first; the last is written."""
+
+    @property
+    def written(self) -> LogReader:
+        """The store that takes new events."""
+        return self.stores[-1]
+
+
 class EventLog(LogReader, Protocol):
-    """The store that is written. Any thread may call anything; only one process owns it."""
+    """The whole log of an installation: one chain, or several that share the accounts.
+
+    Any thread may call anything.
+    """
+
+    def chains(self) -> Sequence[Chain]:
+        """At least one. The first holds invoices and price lists, the last takes new accounts."""
+
+    def home(self, account_id: str | None) -> str:
+        """The store to which the account's events are written.
+
+        That of a chain where the account has events; else, and for None, where a new account goes.
+        """
+
+    def stream(self, originator_id: UUID) -> Sequence[Recorded]:
+        """All events of one stream, by version, from whatever chain holds it."""
 
     def submit(self, *events: Event, account_id: str | None) -> Future[tuple[Recorded, ...]]:
         """Queue events that must become durable together; the future resolves once they are.
 
         The future raises Conflict if a version is taken, StoreUnavailable if they cannot be made
-        durable. `seq` is dense from 1, `recorded_at` never runs backwards. What cannot be an
-        event (NotAnEvent), or nothing at all (BadValue), is raised here and not by the future.
+        durable. `seq` is dense from 1 in each store, `recorded_at` never runs backwards in a
+        chain. What cannot be an event (NotAnEvent), nothing at all, or events whose chains differ
+        (BadValue) are raised here and not by the future.
         """
 
     async def append(self, *events: Event, account_id: str | None) -> tuple[Recorded, ...]:
         """`submit`, awaited. Cancelling the caller does not undo the append."""
 
-    def opened(self, *, epoch: str, program: str) -> Future[Recorded]:
-        """Append a StoreOpened: this process now writes under `epoch`.
+    def opened(self, *, epoch: str, program: str) -> Future[tuple[Recorded, ...]]:
+        """Append a StoreOpened to each chain: this process now writes under `epoch`.
 
         Events of the store itself are never passed to `append`: seals come between them, so the
         writer gives them their versions.
         """
 
-    def seal(self) -> Future[Recorded]:
-        """Append a LogSealed over everything before it."""
+    def seal(self) -> Future[tuple[Recorded, ...]]:
+        """Append a LogSealed over everything before it to each chain, in their order."""
 
     def open_requests(self) -> Sequence[UUID]:
         """Streams that have a RequestRouted and no terminal event."""
 
     def earlier(self) -> Sequence[LogReader]:
-        """The stores that this one continues, oldest first; none unless a backup was restored.
-
-        They never change. Versions of a stream are counted on, and open requests stay open,
-        across all of them; only seq begins again.
-        """
+        """The stores before the one that is written. Going: ask `chains`."""
 
     def close(self) -> None:
         """Finish what was submitted, then refuse more."""
+
+
+def stores_of(log: EventLog) -> tuple[LogReader, ...]:
+    """All stores, chain by chain, each chain from its oldest store on."""
+    return tuple(store for chain in log.chains() for store in chain.stores)
+
+
+def heads_of(log: EventLog) -> dict[str, int]:
+    """Store id → its last durable seq, of all stores."""
+    return {store.store_id: store.head() for store in stores_of(log)}
+
+
+def bases_of(log: EventLog) -> dict[str, int]:
+    """Store id → the number of events before it in its chain, of all stores."""
+    bases: dict[str, int] = {}
+    for chain in log.chains():
+        base = 0
+        for store in chain.stores:
+            bases[store.store_id] = base
+            if store is not chain.written:
+                base += store.head()
+    return bases

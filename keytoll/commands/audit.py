@@ -10,6 +10,7 @@ from domain.clock import parse_instant
 from domain.errors import BadValue
 from domain.eventlog.export import export_events
 from domain.eventlog.past import PastLog, place_at
+from domain.eventlog.port import heads_of
 from domain.events.codec import canonical
 from domain.invoice import parse_period
 from keytoll.commands.port import Command, Console, Inside, check_account, destination, write_out
@@ -90,7 +91,7 @@ def _place(stores: Stores, args: argparse.Namespace) -> tuple[str, int]:
     if not args.until:
         return log.store_id, log.head()
     store_id, _, seq = args.until.rpartition(":")
-    heads = {store.store_id: store.head() for store in (*log.earlier(), log)}
+    heads = heads_of(log)
     if store_id not in heads or not seq.isdecimal():
         raise BadValue(f"--until must look like {log.store_id}:42", param="--until")
     if int(seq) > heads[store_id]:

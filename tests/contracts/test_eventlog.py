@@ -239,9 +239,9 @@ async def test_streams_are_read_by_page_and_by_name(log: EventLog) -> None:
 
 
 async def test_a_seal_is_the_root_of_all_before_it(log: EventLog) -> None:
-    first = log.seal().result()
+    (first,) = log.seal().result()
     await log.append(routed(), routed(), account_id=None)
-    pending: list[Future[Recorded]] = [log.seal() for _ in range(3)]
+    pending: list[Future[tuple[Recorded, ...]]] = [log.seal() for _ in range(3)]
     await log.append(routed(), account_id=None)
     pending.append(log.seal())
     rows = everything(log)
@@ -253,7 +253,7 @@ async def test_a_seal_is_the_root_of_all_before_it(log: EventLog) -> None:
         root=EMPTY_ROOT.hex(),
     )
     for version, future in enumerate(pending, start=2):
-        sealed = future.result()
+        (sealed,) = future.result()
         event = decode(sealed)
         assert isinstance(event, LogSealed)
         assert sealed.account_id is None
@@ -267,13 +267,13 @@ async def test_a_seal_before_nothing_else_and_after_conflicts(log: EventLog) -> 
     clash = log.submit(routed(request), account_id=None)
     sealed = log.seal()
     assert isinstance(clash.exception(), Conflict)
-    event = decode(sealed.result())
+    event = decode(sealed.result()[0])
     assert isinstance(event, LogSealed)
     assert (event.size, event.originator_version) == (1, 1)
 
 
 async def test_opening_and_sealing_share_the_stream_of_the_store(log: EventLog) -> None:
-    opened = log.opened(epoch="ep_1", program="keytoll 0.1.0").result()
+    (opened,) = log.opened(epoch="ep_1", program="keytoll 0.1.0").result()
     log.seal().result()
     log.opened(epoch="ep_2", program="keytoll 0.1.0").result()
     stream = log.stream(store_stream(log.store_id))

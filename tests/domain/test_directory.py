@@ -9,7 +9,7 @@ import pytest
 from domain.clock import FixedClock
 from domain.directory import Directory
 from domain.eventlog.memory import open_memory_log
-from domain.eventlog.port import EventLog, LogReader
+from domain.eventlog.port import Chain, EventLog, LogReader
 from domain.eventlog.sqlite import begin_new_store, open_sqlite_log
 from domain.events.codec import UnreadableEvent
 from domain.ledger import Ledger, secret_sha256
@@ -91,6 +91,9 @@ def test_a_reader_never_waits_for_other_streams_twice() -> None:
             self.log = log
             self.pages = 0
 
+        def chains(self) -> object:
+            return (Chain((self,)),)  # type: ignore[arg-type]
+
         def __getattr__(self, name: str) -> object:
             if name == "read":
                 self.pages += 1
@@ -117,6 +120,9 @@ def test_an_event_that_cannot_be_read_stops_the_directory_where_it_is() -> None:
         def __init__(self, log: LogReader) -> None:
             self.log = log
             self.whole = False
+
+        def chains(self) -> object:
+            return (Chain((self,)),)  # type: ignore[arg-type]
 
         def __getattr__(self, name: str) -> object:
             return getattr(self.log, name)

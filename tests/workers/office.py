@@ -45,7 +45,7 @@ class Office:
         )
 
     def seal(self) -> Recorded:
-        return self.world.log.seal().result()
+        return self.world.log.seal().result()[0]
 
     def go_to(self, instant: datetime) -> None:
         self.world.clock.advance(instant - self.world.clock.now())

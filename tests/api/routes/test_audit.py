@@ -15,6 +15,7 @@ from api.routes import audit
 from api.routes.audit import EventFilter, Trail
 from domain.directory import Directory
 from domain.eventlog.history import history
+from domain.eventlog.port import Recorded
 from domain.eventlog.sqlite import begin_new_store, open_sqlite_log
 from domain.events.codec import canonical, line_hash, read_line
 from domain.ids import public_id
@@ -177,10 +178,10 @@ async def test_a_credential_and_its_history(audited: Audited) -> None:
 
 
 async def test_checkpoints_are_the_seals(audited: Audited) -> None:
-    seals = []
+    seals: list[Recorded] = []
     for _ in range(3):
         audited.world.call(audited.account)
-        seals.append(audited.world.log.seal().result())
+        seals.append(*audited.world.log.seal().result())
     first = (await audited.get("/checkpoints", limit=2)).json()
     rest = (await audited.get("/checkpoints", limit=2, after=first["next"])).json()
     found = first["checkpoints"] + rest["checkpoints"]

@@ -87,7 +87,7 @@ class Reports:
             log=self.world.log,
             projector=self.projector,
             register=self.register,
-            seal=lambda: self.world.log.seal().result(),
+            seal=lambda: self.world.log.seal().result()[0],
             clock=self.world.clock,
         )
         assert not closer.close(Period(START, end), grace_s=0).refused

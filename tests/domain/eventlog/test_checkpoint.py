@@ -40,7 +40,7 @@ def test_a_line_cut_short_is_passed_over_only_at_the_end(path: Path, tmp_path: P
     path.write_bytes(GOOD + b"\n" + GOOD)
     assert len(read_checkpoints(path)) == 2
     log = opened(tmp_path / "events.sqlite")
-    append_checkpoint(path, log.seal().result())
+    append_checkpoint(path, log.seal().result()[0])
     log.close()
     assert len(read_checkpoints(path)) == 3
     path.write_bytes(GOOD[:30] + b"\n" + GOOD + b"\n")

@@ -50,7 +50,7 @@ def hold(store: FaultyStore, log: StoredLog) -> Future[tuple[Recorded, ...]]:
 
 
 def seal_is_right(log: StoredLog) -> bool:
-    sealed = decode(log.seal().result())
+    sealed = decode(log.seal().result()[0])
     assert isinstance(sealed, LogSealed)
     rows = log.read(after=0, limit=sealed.size)
     return sealed.root == root_of(bytes.fromhex(row.hash) for row in rows).hex()
@@ -82,7 +82,7 @@ def test_a_batch_that_was_not_stored_is_refused_and_leaves_no_gap(
 def test_a_seal_that_was_refused_takes_no_version(store: FaultyStore, log: StoredLog) -> None:
     store.before = StoreFailure("database or disk is full")
     assert isinstance(log.seal().exception(), StoreUnavailable)
-    assert log.seal().result().originator_version == 1
+    assert log.seal().result()[0].originator_version == 1
 
 
 def test_after_doubt_the_state_is_read_again(store: FaultyStore, log: StoredLog) -> None:

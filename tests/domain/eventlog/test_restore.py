@@ -100,7 +100,7 @@ def test_a_restored_log_begins_at_one_and_keeps_its_past(copy: Path) -> None:
     assert [row.seq for row in before.read(after=0, limit=2, streams={"store"})] == [3, 6]
     assert log.read(after=0, limit=100) == []
 
-    opening = log.opened(epoch="ep", program="keytoll 0.1.0").result()
+    (opening,) = log.opened(epoch="ep", program="keytoll 0.1.0").result()
     assert (opening.seq, opening.originator_version) == (1, 1)
     assert opening.recorded_at == past[-1].recorded_at, "time goes on from the last store"
     assert opening.originator_id == store_stream(name)
@@ -115,7 +115,7 @@ def test_a_restored_log_begins_at_one_and_keeps_its_past(copy: Path) -> None:
     assert before.stream(request) == log.stream(request)
     with pytest.raises(Conflict):
         log.submit(decode(past[0]), account_id=None).result()
-    seal = decode(log.seal().result())
+    seal = decode(log.seal().result()[0])
     assert isinstance(seal, LogSealed)
     own = log.read(after=0, limit=2)
     assert (seal.size, seal.root) == (2, root_of(bytes.fromhex(row.hash) for row in own).hex())
@@ -127,7 +127,7 @@ def test_only_the_first_opening_says_what_it_continues(copy: Path) -> None:
     begin_new_store(copy)
     for expected in (True, False):
         log = opened(copy)
-        event = decode(log.opened(epoch="ep", program="keytoll 0.1.0").result())
+        event = decode(log.opened(epoch="ep", program="keytoll 0.1.0").result()[0])
         assert isinstance(event, StoreOpened)
         assert (event.continues is not None) is expected
         log.close()
@@ -141,7 +141,7 @@ def test_what_came_before_the_first_opening_does_not_silence_it(copy: Path) -> N
     log.close()
     log = opened(copy)
     log.seal().result()
-    event = decode(log.opened(epoch="ep", program="keytoll 0.1.0").result())
+    event = decode(log.opened(epoch="ep", program="keytoll 0.1.0").result()[0])
     assert isinstance(event, StoreOpened)
     assert event.continues is not None
     assert (log.store_id, event.continues["store_id"]) == (name, "st_1")

@@ -72,7 +72,7 @@ def test_reopening_continues(filled: Path) -> None:
     assert len(log.open_requests()) == 2
     (row,) = log.submit(event(), account_id=None).result()
     assert (row.seq, row.recorded_at) == (11, "2026-11-01T00:00:00.000000Z")
-    sealed = log.seal().result()
+    (sealed,) = log.seal().result()
     assert sealed.originator_version == 2
     seal = decode(sealed)
     assert isinstance(seal, LogSealed)

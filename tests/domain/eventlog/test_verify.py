@@ -318,7 +318,7 @@ class TestSeveralStores:
     def test_what_was_lost_by_restoring_is_a_cut_tail(self, path: Path, restored: Path) -> None:
         log = opened(path)
         log.submit(failed(), account_id=None).result()
-        later = log.seal().result()
+        (later,) = log.seal().result()
         log.close()
         checkpoints = [append_checkpoint(path.with_name("checkpoints"), later)]
         report = verify_file(restored, checkpoints=checkpoints)
