@@ -74,9 +74,16 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return read
 
 
-def switch(text: str) -> bool:
-    """`on` or `off`."""
-    return one_of("on", "off")(text) == "on"
+def switch_if_given(text: str) -> bool | None:
+    """`on` or `off`, or None."""
+    return one_of("on", "off")(text) == "on" if text else None
+
+
+def name_if_given(text: str) -> str | None:
+    """A plain name, or None."""
+    if text and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}", text):
+        raise BadValue("must be a name of letters, digits, '_', '.' and '-'")
+    return text or None
 
 
 def folder(text: str) -> Path:
@@ -103,6 +110,48 @@ def address(text: str) -> Address:
     if not match or int(match[2]) > 65535:
         raise BadValue(f"must be host:port, for example 127.0.0.1:8080, not {text[:60]!r}")
     return Address(host=match[1].strip("[]"), port=int(match[2]))
+
+
+def address_if_given(text: str) -> Address | None:
+    """host:port, or None."""
+    return address(text) if text else None
+
+
+def bootstrap_servers(text: str) -> tuple[str, ...]:
+    """host:port, several separated by commas."""
+    return tuple(str(address(part.strip())) for part in text.split(",")) if text else ()
+
+
+def postgres_urls(text: str) -> tuple[Secret, ...]:
+    """URLs of databases, separated by white space. What they say is never repeated."""
+    urls = tuple(Secret(each) for each in text.split())
+    for url in urls:
+        _check_url(url, schemes=("postgresql", "postgres"), form="postgresql://user@host/database")
+    if len(set(urls)) != len(urls):
+        raise BadValue("names a database twice")
+    return urls
+
+
+def clickhouse_url(text: str) -> Secret | None:
+    """The URL of a server's HTTP port, or None. What it says is never repeated."""
+    if not text:
+        return None
+    _check_url(
+        Secret(text),
+        schemes=("http", "https", "clickhouse", "clickhouses"),
+        form="http(s)://user@host:8123/database",
+    )
+    return Secret(text)
+
+
+def _check_url(url: Secret, *, schemes: tuple[str, ...], form: str) -> None:
+    try:
+        parts = urlsplit(url.reveal())
+        valid = parts.scheme in schemes and bool(parts.netloc) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise BadValue(f"must be a URL of the form {form}")
 
 
 def loopback(text: str) -> Address:

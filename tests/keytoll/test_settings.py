@@ -9,7 +9,8 @@ import pytest
 
 from domain.errors import BadValue, UnsafeSetup
 from domain.secret import Secret
-from keytoll.settings import SETTINGS, Settings, documentation
+from keytoll.setting_table import SETTINGS, documentation
+from keytoll.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -94,6 +95,17 @@ def test_values_are_read(somewhere: Path) -> None:
         ("KEYTOLL_UPSTREAMS", '{"openai": "http://h/\\n"}'),
         ("KEYTOLL_UPSTREAMS", '{"openai": "http://a", "openai": "http://b"}'),
         ("KEYTOLL_UPSTREAMS", "[" * 100_000),
+        ("KEYTOLL_STORE", "host=h dbname=d"),
+        ("KEYTOLL_STORE", "mysql://h/d"),
+        ("KEYTOLL_STORE", "postgresql:///d"),
+        ("KEYTOLL_STORE", "postgresql://h/d postgresql://h/d"),
+        ("KEYTOLL_KAFKA", "h"),
+        ("KEYTOLL_KAFKA", "h:9092,"),
+        ("KEYTOLL_CLICKHOUSE", "h:8123"),
+        ("KEYTOLL_CLICKHOUSE", "http://h:port/d"),
+        ("KEYTOLL_CLICKHOUSE_CLUSTER", "a'b"),
+        ("KEYTOLL_LEASE_S", "2"),
+        ("KEYTOLL_METRICS_LISTEN", "9100"),
     ],
 )
 def test_a_bad_value_is_refused_in_one_line_that_names_the_setting(name: str, value: str) -> None:
@@ -114,9 +126,7 @@ def test_a_bad_value_is_refused_in_one_line_that_names_the_setting(name: str, va
         {"KEYTOLL_SANDBOX_LISTEN": "0.0.0.0:9000"},
         {"KEYTOLL_CORS_ORIGINS": "*"},
         {"KEYTOLL_UPSTREAMS": '{"openai": "http://user:pass@h/v1"}'},
-        {"KEYTOLL_STORE": "postgresql://h/db"},
-        {"KEYTOLL_KAFKA": "h:9092"},
-        {"KEYTOLL_CLICKHOUSE": "clickhouse://h"},
+        {"KEYTOLL_CLICKHOUSE_CLUSTER": "all"},
         {"POSTGRES_ENABLE_DB_FUNCTIONS": "y"},
     ],
 )
@@ -145,16 +155,47 @@ def test_unknown_names_are_kept_for_a_warning() -> None:
     assert settings.unknown == ("KEYTOLL_SERVICE_HOST",)
 
 
+SCALED = {
+    "KEYTOLL_STORE": "postgresql://u:horse@a/d  postgres://u:horse@b/d",
+    "KEYTOLL_KAFKA": "k1:9092, k2:9092",
+    "KEYTOLL_CLICKHOUSE": "https://u:horse@c:8443/d",
+}
+
+
+def test_the_scaled_mode_is_chosen_by_any_of_its_settings() -> None:
+    settings = Settings.from_environment(SCALED)
+    assert [url.reveal()[-4:] for url in settings.store] == ["@a/d", "@b/d"]
+    assert settings.kafka == ("k1:9092", "k2:9092")
+    assert settings.clickhouse == Secret("https://u:horse@c:8443/d")
+    assert settings.scaled
+    for name, value in SCALED.items():
+        assert not Settings.from_environment({name: value}).scaled
+
+
+def test_the_sandbox_is_off_where_processes_share_a_store_unless_it_is_asked_for() -> None:
+    store = {"KEYTOLL_STORE": "postgresql://h/d"}
+    assert not Settings.from_environment(store).sandbox
+    assert Settings.from_environment({**store, "KEYTOLL_SANDBOX": "on"}).sandbox
+    assert Settings.from_environment({"KEYTOLL_KAFKA": "h:9092"}).sandbox
+
+
 def test_no_secret_prints() -> None:
-    settings = Settings.from_environment({"KEYTOLL_MASTER_KEY": "correct horse"})
+    settings = Settings.from_environment({"KEYTOLL_MASTER_KEY": "correct horse", **SCALED})
     assert "horse" not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ["KEYTOLL_STORE", "KEYTOLL_CLICKHOUSE"])
+def test_a_refused_url_is_not_repeated(name: str) -> None:
+    with pytest.raises(BadValue) as refusal:
+        Settings.from_environment({name: "horse://u:horse@h/d"})
+    assert "horse" not in str(refusal.value)
 
 
 def test_the_manual_has_the_table_of_all_settings() -> None:
     manual = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
     assert documentation() in manual, (
         "docs/operations.md: the table of settings is out of date; paste the output of "
-        '`python -c "from keytoll.settings import documentation as d; print(d())"`'
+        '`python -c "from keytoll.setting_table import documentation as d; print(d())"`'
     )
 
 
@@ -162,7 +203,7 @@ def test_every_setting_is_used() -> None:
     source = "".join(
         path.read_text(encoding="utf-8")
         for path in (ROOT / "keytoll").rglob("*.py")
-        if path.name != "settings.py"
+        if path.name not in {"settings.py", "setting_table.py"}
     )
     unused = [field.name for field in fields(Settings) if f"settings.{field.name}" not in source]
     assert not unused, f"keytoll/settings.py: nothing reads {', '.join(unused)}"
