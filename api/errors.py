@@ -24,6 +24,7 @@ from api.request_id import request_id_of
 from domain.account import AccountNotFound, ApiKeyNotFound, LimitReached
 from domain.coordination.port import Busy
 from domain.credential import CredentialNotFound
+from domain.credit_note import NothingToCredit
 from domain.errors import BadValue, DomainError
 from domain.eventlog.port import Conflict, CorruptLog, StoreUnavailable
 from domain.invoice import InvoiceNotFound, InvoiceSettled
@@ -97,6 +98,7 @@ RULES: Final[Mapping[type[Exception], str]] = MappingProxyType(
         CredentialNotFound: "not_found",
         InvoiceNotFound: "not_found",
         InvoiceSettled: "conflict",
+        NothingToCredit: "conflict",
         CannotClose: "conflict",
         PeriodOverlaps: "conflict",
         Conflict: "conflict",

@@ -84,6 +84,14 @@ class CreditNoteIssued(PlainEvent):
     number: str
     invoice_id: str
     lines: list[JsonObject] = field(default_factory=list)
+    account_id: str = ""
+    sandbox: bool = False
+    currency: str = "USD"
+    reason: str = ""
+    subtotal: str = "0"
+    tax: str = "0"
+    total: str = "0"
+    tax_rate: str = "0"
 
     def __post_init__(self) -> None:
         _check_number(self.number, self.originator_version)

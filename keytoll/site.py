@@ -56,6 +56,7 @@ from domain.eventlog.verify import Report
 from keytoll import VERSION
 from keytoll.settings import Settings
 from keytoll.wiring import EVENTS_FILE, Stores, kept_checkpoints
+from projections.credit_notes import CreditNotes
 from projections.drift import drift
 from projections.published_books import PublishedBooks
 from projections.standing import Standing
@@ -196,6 +197,8 @@ class Site:
             invoices=InvoiceRoutes(
                 access=access,
                 invoices=lambda: stores.invoices(stores.projections.projector()),
+                credit_notes=CreditNotes(stores.register),
+                receivables=stores.receivables,
                 clock=stores.clock,
                 grace_s=stores.settings.close_grace_s,
             ),

@@ -25,6 +25,7 @@ from domain.invoice_register import InvoiceRegister
 from domain.labels.port import Labels
 from domain.labels.sqlite import SqliteLabels
 from domain.ledger import Ledger
+from domain.receivables import Receivables
 from domain.vault.local_key import load_master_key
 from domain.vault.port import Vault
 from domain.vault.reconcile import reconcile_vault
@@ -152,6 +153,11 @@ class Stores:
             clock=self.clock,
             limit=timedelta(days=self.settings.unrated_days),
         )
+
+    @property
+    def receivables(self) -> Receivables:
+        """What marks issued invoices as paid, voids and credits them."""
+        return Receivables(log=self.log, register=self.register, clock=self.clock)
 
     def invoices(self, projector: Projector) -> Invoices:
         """What reads invoices."""

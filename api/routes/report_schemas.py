@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from api.routes.schemas import Answer
+from api.routes.schemas import Answer, Body
 
 Cutoff = dict[str, int]
 """Store id → the seq up to which events count."""
@@ -234,3 +234,64 @@ class Invoice(Answer):
 
 class InvoiceList(Answer):
     invoices: list[Invoice]
+
+
+class CreditNoteLine(Answer):
+    line: int
+    """Its number on the invoice, from 1."""
+    kind: str
+    service_period: str | None = None
+    adjusts: str | None = None
+    provider: str
+    model: str
+    billed: str
+    amount: str
+
+
+class CreditNote(Answer):
+    """Amounts are what is given back, so they are positive."""
+
+    number: str
+    invoice_id: str
+    invoice_number: str
+    account_id: str
+    sandbox: bool
+    currency: str
+    reason: str
+    lines: list[CreditNoteLine]
+    subtotal: str
+    tax: str
+    total: str
+    tax_rate: str
+    issued_at: str
+
+
+class CreditNoteList(Answer):
+    credit_notes: list[CreditNote]
+
+
+# What is sent about an issued invoice
+
+_Sentence = Annotated[str, Field(min_length=1, max_length=200)]
+_Amount = Annotated[str, Field(max_length=40)]
+
+
+class CreditOfLine(Body):
+    line: Annotated[int, Field(ge=1)]
+    amount: _Amount
+
+
+class NewCreditNote(Body):
+    """Neither amount nor lines: everything that is left."""
+
+    reason: _Sentence
+    amount: _Amount | None = None
+    lines: Annotated[list[CreditOfLine], Field(min_length=1, max_length=10_000)] | None = None
+
+
+class Payment(Body):
+    reference: Annotated[str, Field(max_length=200)] = ""
+
+
+class Voiding(Body):
+    reason: _Sentence

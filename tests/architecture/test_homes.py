@@ -23,7 +23,7 @@ DRIVERS: Final[dict[str, tuple[str, ...]]] = {
     "prometheus_client": ("api/metrics.py",),
     "pydantic": ("api/routes/",),
     "pyarrow": ("projections/",),
-    "reportlab": ("projections/invoice_pdf.py",),
+    "reportlab": ("projections/paper.py",),
     "sqlite3": ("domain/sqlite.py",),
     "starlette": ("api/",),
     "tiktoken": ("api/chat/estimate.py",),

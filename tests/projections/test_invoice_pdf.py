@@ -13,7 +13,8 @@ import pytest
 from domain.errors import BadValue
 from domain.events.base import JsonObject
 from pricing.invoice import COUNTS
-from projections.invoice_pdf import FONTS, invoice_pdf
+from projections.invoice_pdf import invoice_pdf
+from projections.paper import FONTS
 
 GOLDEN: Final = "32899b666fe7c383294ae760a18b37845bea016d90e0a064cafd0917af6985ac"
 """Of `document()`. If it changes, files that were sent out can no longer be made again."""

@@ -23,8 +23,10 @@ from domain.installation import open_installation
 from domain.invoice import Period
 from domain.invoice_register import InvoiceRegister
 from domain.ledger import Ledger
+from domain.receivables import Receivables
 from domain.vault.envelope import LocalMasterKey
 from domain.vault.memory import memory_vault
+from projections.credit_notes import CreditNotes
 from projections.invoicing import Invoices
 from projections.projector import Projector
 from projections.store.port import ProjectionStore, ProjectionUnavailable
@@ -112,7 +114,14 @@ class Reports:
             return Invoices(log=self.world.log, register=self.register, projector=self.ready())
 
         made = invoices.InvoiceRoutes(
-            access=access, invoices=read, clock=self.world.clock, grace_s=3600
+            access=access,
+            invoices=read,
+            credit_notes=CreditNotes(self.register),
+            receivables=Receivables(
+                log=self.world.log, register=self.register, clock=self.world.clock
+            ),
+            clock=self.world.clock,
+            grace_s=3600,
         )
         app.include_router(invoices.router(made))
         install_error_handlers(app)

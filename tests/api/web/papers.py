@@ -22,8 +22,10 @@ from api.web.session import COOKIE, Sessions
 from api.web.verification import Verification
 from domain.eventlog.verify import Report, StoreState
 from domain.labels.memory import MemoryLabels
+from domain.receivables import Receivables
 from domain.vault.envelope import LocalMasterKey
 from domain.vault.memory import memory_vault
+from projections.credit_notes import CreditNotes
 from projections.invoicing import Invoices
 from tests.api.routes.test_usage import Reports
 
@@ -64,6 +66,8 @@ class Papers:
             invoices=lambda: Invoices(
                 log=world.log, register=reports.register, projector=reports.ready()
             ),
+            credit_notes=CreditNotes(reports.register),
+            receivables=Receivables(log=world.log, register=reports.register, clock=world.clock),
             clock=world.clock,
             grace_s=60,
         )
