@@ -6,8 +6,8 @@ numbers are 1, 2, 3, … without gap and without double, whoever closes at the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from domain.errors import BadValue
@@ -80,18 +80,26 @@ class CreditNoteIssued(PlainEvent):
     """Money given back on an issued invoice, as a document with a number of its own."""
 
     TOPIC: ClassVar[str] = "invoice.credit-note-issued"
+    class_version: ClassVar[int] = 2
 
     number: str
     invoice_id: str
-    lines: list[JsonObject] = field(default_factory=list)
-    account_id: str = ""
-    sandbox: bool = False
-    currency: str = "USD"
-    reason: str = ""
-    subtotal: str = "0"
-    tax: str = "0"
-    total: str = "0"
-    tax_rate: str = "0"
+    account_id: str
+    sandbox: bool
+    currency: str
+    reason: str
+    lines: list[JsonObject]
+    """{line: its number on the invoice, billed, amount given back, and what the line is about}."""
+    subtotal: str
+    tax: str
+    total: str
+    tax_rate: str
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        # No program ever wrote version 1, which said nothing but its lines.
+        unsaid = {"account_id": "", "sandbox": False, "currency": "USD", "reason": ""}
+        state |= unsaid | dict.fromkeys(("subtotal", "tax", "total", "tax_rate"), "0")
 
     def __post_init__(self) -> None:
         _check_number(self.number, self.originator_version)

@@ -170,7 +170,24 @@ _DATA: Final[dict[str, dict[str, Any]]] = {
     "invoice.credit-note-issued": {
         "number": "2026-000002",
         "invoice_id": INVOICE_ID,
-        "lines": [{"kind": "adjustment", "amount": "-0.01"}],
+        "account_id": ACCOUNT_ID,
+        "sandbox": False,
+        "currency": "USD",
+        "reason": "one call of line 2 was a test of ours",
+        "lines": [
+            {
+                "line": 2,
+                "kind": "usage",
+                "provider": "openai",
+                "model": "gpt-5-mini",
+                "billed": "0.4",
+                "amount": "0.1",
+            }
+        ],
+        "subtotal": "0.1",
+        "tax": "0.02",
+        "total": "0.12",
+        "tax_rate": "0.19",
     },
     "invoice.paid": {"reference": "transfer 17"},
     "invoice.voided": {"reason": "wrong account"},
