@@ -22,6 +22,7 @@ DRIVERS: Final[dict[str, tuple[str, ...]]] = {
     "jinja2": ("api/web/pages.py",),
     "prometheus_client": ("api/metrics.py",),
     "pydantic": ("api/routes/",),
+    "psycopg": ("domain/postgres.py",),
     "pyarrow": ("projections/",),
     "reportlab": ("projections/paper.py",),
     "sqlite3": ("domain/sqlite.py",),
