@@ -1,0 +1,181 @@
+"""Everything that a process works on, opened as the settings say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from api.providers.catalogue import PROVIDERS
+from domain.clock import Clock
+from domain.coordination.port import Leases, Locks
+from domain.directory import Directory
+from domain.eventlog.checkpoint import Checkpoint, append_checkpoint, read_checkpoints
+from domain.eventlog.port import EventLog
+from domain.events.base import JsonObject
+from domain.invoice_register import InvoiceRegister
+from domain.labels.port import Labels
+from domain.ledger import Ledger
+from domain.receivables import Receivables
+from domain.vault.port import Vault
+from domain.vault.reconcile import reconcile_vault
+from keytoll.price_list import PriceList
+from keytoll.settings import Settings
+from keytoll.wiring.files import open_files
+from keytoll.wiring.tables import PROJECTIONS_FOLDER, Projections
+from keytoll.wiring.truth import Truth
+from pricing.additions import additions
+from pricing.book import Books, PriceBook
+from pricing.load import shipped_names
+from projections.invoicing import Invoices
+from projections.projector import Projector
+from workers.close import Closer
+from workers.rerate import Rerater
+from workers.seal import Sealer
+from workers.sweep import sweep
+
+_log = structlog.get_logger("keytoll.start")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """An open data folder, owned by this process until `close`."""
+
+    settings: Settings
+    clock: Clock
+    epoch: str
+    truth: Truth
+    directory: Directory
+    ledger: Ledger
+    prices: PriceList
+    projections: Projections
+    register: InvoiceRegister
+    sealer: Sealer
+
+    @property
+    def log(self) -> EventLog:
+        """Every event."""
+        return self.truth.log
+
+    @property
+    def vault(self) -> Vault:
+        """The sealed provider keys."""
+        return self.truth.vault
+
+    @property
+    def labels(self) -> Labels:
+        """Names that people gave."""
+        return self.truth.labels
+
+    @property
+    def locks(self) -> Locks:
+        """Which process does what."""
+        return self.truth.locks
+
+    @property
+    def leases(self) -> Leases:
+        """Which processes live."""
+        return self.truth.leases
+
+    @property
+    def books(self) -> Books:
+        """The book in force, and every one that ever was."""
+        return self.prices.books
+
+    def additions(self, given: Sequence[JsonObject], book: PriceBook) -> list[JsonObject]:
+        """What a book lacks of the entries that an operator gives. Raises BadValue."""
+        return additions(
+            given,
+            book,
+            names=shipped_names(),
+            providers=PROVIDERS.keys(),
+            at=self.clock.now(),
+        )
+
+    def closer(self) -> Closer:
+        """What closes periods; opens the projections."""
+        return Closer(
+            log=self.log,
+            projector=self.projections.open(),
+            register=self.register,
+            seal=self.sealer.seal,
+            clock=self.clock,
+        )
+
+    def rerater(self) -> Rerater:
+        """What rates late; opens the projections when it is first used."""
+        return Rerater(
+            log=self.log,
+            projector=self.projections.open,
+            books=self.books,
+            clock=self.clock,
+            limit=timedelta(days=self.settings.unrated_days),
+        )
+
+    @property
+    def receivables(self) -> Receivables:
+        """What marks issued invoices as paid, voids and credits them."""
+        return Receivables(log=self.log, register=self.register, clock=self.clock)
+
+    def invoices(self, projector: Projector) -> Invoices:
+        """What reads invoices."""
+        return Invoices(log=self.log, register=self.register, projector=projector)
+
+    def close(self) -> None:
+        """Release everything."""
+        self.projections.close()
+        self.truth.close()
+
+
+def open_stores(settings: Settings, clock: Clock, *, epoch: str) -> Stores:
+    """Open the stores, or make them, and settle what a dead process left behind.
+
+    Raises UnsafeSetup when another process owns the data folder, when the master key is missing
+    or wrong, or when calls were rated by a price book that this program does not have.
+    """
+    with ExitStack() as closing:
+        truth = _open_truth(settings, clock)
+        closing.callback(truth.close)
+        prices = PriceList.of(truth.log)
+        directory = Directory(truth.log)
+        reconcile_vault(truth.vault, directory)
+        lost = sweep(truth.log, epoch=epoch)
+        closing.pop_all()
+    if lost:
+        _log.warning("calls_lost", count=lost, failure="process_lost")
+    return Stores(
+        settings=settings,
+        clock=clock,
+        epoch=epoch,
+        truth=truth,
+        directory=directory,
+        ledger=Ledger(
+            log=truth.log,
+            vault=truth.vault,
+            clock=clock,
+            directory=directory,
+            keys_max=settings.account_keys_max,
+        ),
+        prices=prices,
+        projections=Projections(settings.data / PROJECTIONS_FOLDER, truth.log, prices.books),
+        register=InvoiceRegister(truth.log),
+        sealer=Sealer(
+            truth.log,
+            clock=clock,
+            checkpoint=partial(append_checkpoint, settings.checkpoints),
+            interval_s=settings.seal_interval_s,
+        ),
+    )
+
+
+def _open_truth(settings: Settings, clock: Clock) -> Truth:
+    return open_files(settings, clock)
+
+
+def kept_checkpoints(settings: Settings) -> Sequence[Checkpoint]:
+    """Those that this installation wrote beside its data folder."""
+    return read_checkpoints(settings.checkpoints) if settings.checkpoints.exists() else []
