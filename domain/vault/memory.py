@@ -18,11 +18,16 @@ class MemoryShelf:
         self._kept: dict[tuple[str, int], Sealed] = {}
 
     def put(self, sealed: Sealed) -> None:
-        self.put_all([sealed])
-
-    def put_all(self, sealed: Sequence[Sealed]) -> None:
         with self._lock:
-            self._kept.update({(each.credential_id, each.version): each for each in sealed})
+            self._kept[_place(sealed)] = sealed
+
+    def put_new(self, sealed: Sealed) -> bool:
+        with self._lock:
+            return self._kept.setdefault(_place(sealed), sealed) is sealed
+
+    def replace_all(self, sealed: Sequence[Sealed]) -> None:
+        with self._lock:
+            self._kept.update({_place(s): s for s in sealed if _place(s) in self._kept})
 
     def get(self, credential_id: str, version: int) -> Sealed | None:
         return self._kept.get((credential_id, version))
@@ -44,3 +49,7 @@ class MemoryShelf:
 def memory_vault(master: MasterKey, *, older: Sequence[MasterKey] = ()) -> SealedVault:
     """An empty vault."""
     return SealedVault(MemoryShelf(), master, older=older)
+
+
+def _place(sealed: Sealed) -> tuple[str, int]:
+    return sealed.credential_id, sealed.version

@@ -21,8 +21,13 @@ class Shelf(Protocol):
     def put(self, sealed: Sealed) -> None:
         """Keep a record in place of one with the same credential and version."""
 
-    def put_all(self, sealed: Sequence[Sealed]) -> None:
-        """Replace several together, and leave nothing of the old ones behind."""
+    def put_new(self, sealed: Sealed) -> bool:
+        """Keep a record unless there is one with the same credential and version; whether it is
+        kept. Of several callers, in whatever process, one is first."""
+
+    def replace_all(self, sealed: Sequence[Sealed]) -> None:
+        """Replace those of the records that are still kept, together, and leave nothing of the old
+        ones behind. What was destroyed meanwhile does not come back."""
 
     def get(self, credential_id: str, version: int) -> Sealed | None:
         """The record, or None."""
@@ -80,7 +85,7 @@ class SealedVault:
 
     def rewrap(self) -> int:
         outdated = [s for s in self._shelf.all() if s.key_id != self._master.key_id]
-        self._shelf.put_all(
+        self._shelf.replace_all(
             [rewrapped(s, old=self._master_of(s), new=self._master) for s in outdated]
         )
         return len(outdated)
@@ -98,16 +103,7 @@ class SealedVault:
 
     def _opened_hash_key(self) -> Secret:
         """The hash key, made at first use. That it opens proves the master key right."""
-        sealed = self._shelf.get(_HASH_KEY_ID, _HASH_KEY_VERSION)
-        if sealed is None:
-            secret = Secret(secrets.token_hex(32))
-            self.put(
-                account_id="",
-                credential_id=_HASH_KEY_ID,
-                version=_HASH_KEY_VERSION,
-                secret=secret,
-            )
-            return secret
+        sealed = self._shelf.get(_HASH_KEY_ID, _HASH_KEY_VERSION) or self._first_hash_key()
         try:
             return unseal(sealed, master=self._master_of(sealed))
         except SecretUnreadable:
@@ -115,3 +111,16 @@ class SealedVault:
                 f"the vault was sealed under master key {sealed.key_id},"
                 f" but the one given is {self._master.key_id}"
             ) from None
+
+    def _first_hash_key(self) -> Sealed:
+        """A new hash key, or the one of another process that was faster."""
+        made = seal(
+            Secret(secrets.token_hex(32)),
+            account_id="",
+            credential_id=_HASH_KEY_ID,
+            version=_HASH_KEY_VERSION,
+            master=self._master,
+        )
+        kept = self._shelf.put_new(made)
+        found = None if kept else self._shelf.get(_HASH_KEY_ID, _HASH_KEY_VERSION)
+        return found or made

@@ -25,12 +25,13 @@ _SCHEMA: Final = """
         PRIMARY KEY (credential_id, version)
     ) WITHOUT ROWID
 """
-_PUT: Final = """
+_PUT_NEW: Final = """
     INSERT INTO sealed (account_id, credential_id, version, key_id, wrapped_key, box)
-    VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT (credential_id, version) DO UPDATE SET
-        account_id = excluded.account_id, key_id = excluded.key_id,
-        wrapped_key = excluded.wrapped_key, box = excluded.box
+    VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (credential_id, version) DO NOTHING
+"""
+_REPLACE: Final = """
+    UPDATE sealed SET account_id = ?1, key_id = ?4, wrapped_key = ?5, box = ?6
+    WHERE credential_id = ?2 AND version = ?3
 """
 
 
@@ -47,17 +48,18 @@ class SqliteShelf:
         self._scrub()
 
     def put(self, sealed: Sealed) -> None:
-        with self._writing() as connection:
-            replaced = self._row(sealed.credential_id, sealed.version) is not None
-            connection.execute(_PUT, _values(sealed))
-            if replaced:
-                self._scrub()
+        if not self.put_new(sealed):
+            self.replace_all([sealed])
 
-    def put_all(self, sealed: Sequence[Sealed]) -> None:
+    def put_new(self, sealed: Sealed) -> bool:
+        with self._writing() as connection:
+            return connection.execute(_PUT_NEW, _values(sealed)).rowcount == 1
+
+    def replace_all(self, sealed: Sequence[Sealed]) -> None:
         with self._writing() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                connection.executemany(_PUT, [_values(each) for each in sealed])
+                connection.executemany(_REPLACE, [_values(each) for each in sealed])
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise

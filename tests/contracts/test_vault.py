@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from domain.secret import Secret
 from domain.vault.envelope import LocalMasterKey, Sealed, rewrapped, seal, unseal
 from domain.vault.memory import MemoryShelf
 from domain.vault.port import SecretNotFound, SecretUnreadable
+from domain.vault.postgres import PostgresShelf
 from domain.vault.sealed import SealedVault, Shelf
 from domain.vault.sqlite import SqliteShelf
 
@@ -24,15 +26,18 @@ OTHER = "acc_" + "b" * 32
 CREDENTIAL = "cred_" + "c" * 32
 CANARY = Secret("sk-CANARY-canary-CANARY")
 
-SHELVES: dict[str, Callable[[Path], Shelf]] = {
-    "memory": lambda _: MemoryShelf(),
-    "sqlite": lambda folder: SqliteShelf(folder / "vault.sqlite"),
-}
+SHELVES = ["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.services)]
 
 
 @pytest.fixture(params=SHELVES)
 def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shelf]:
-    made = SHELVES[request.param](tmp_path)
+    made: Shelf
+    if request.param == "memory":
+        made = MemoryShelf()
+    elif request.param == "sqlite":
+        made = SqliteShelf(tmp_path / "vault.sqlite")
+    else:
+        made = PostgresShelf(request.getfixturevalue("postgres_dsn"))
     yield made
     made.close()
 
@@ -160,6 +165,39 @@ def test_a_keyed_hash_depends_on_vault_purpose_and_text(vault: SealedVault, shel
     assert vault.keyed_hash("b", "text") != hashed
     assert vault.keyed_hash("a", "text2") != hashed
     assert SealedVault(MemoryShelf(), OLD).keyed_hash("a", "text") != hashed
+
+
+def test_of_two_processes_that_start_one_makes_the_hash_key(shelf: Shelf) -> None:
+    class Slow:
+        """The other process makes the key after this one has found none."""
+
+        def __init__(self) -> None:
+            self.other: SealedVault | None = None
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(shelf, name)
+
+        def get(self, credential_id: str, version: int) -> Sealed | None:
+            found = shelf.get(credential_id, version)
+            self.other = self.other or SealedVault(shelf, OLD)
+            return found
+
+    slow = Slow()
+    late = SealedVault(slow, OLD)
+    assert slow.other is not None
+    assert late.keyed_hash("a", "text") == slow.other.keyed_hash("a", "text")
+
+
+def test_what_was_destroyed_meanwhile_is_not_rewrapped_into_life(
+    vault: SealedVault, shelf: Shelf
+) -> None:
+    put(vault)
+    put(vault, 2)
+    before = shelf.all()
+    vault.destroy(credential_id=CREDENTIAL, version=1)
+    shelf.replace_all([rewrapped(each, old=OLD, new=NEW) for each in before])
+    assert vault.held() == [(CREDENTIAL, 2)]
+    assert opened(SealedVault(shelf, NEW), 2) == CANARY.reveal()
 
 
 def test_the_hash_key_cannot_be_destroyed_as_if_it_were_a_secret(vault: SealedVault) -> None:
