@@ -65,10 +65,11 @@ OnPartitions = Callable[[frozenset[Partition]], None]
 
 
 class Feed(Protocol):
-    """A member of a group of consumers. One thread; the callbacks run inside `poll`.
+    """A member of a group of consumers. One thread; the callbacks run inside `poll`, in it.
 
-    Every call raises FeedUnavailable when the broker does not answer in time, and Displaced when
-    another process has this member's name. `FeedUnavailable` passes: call again.
+    What asks the broker (`poll`, `position`, `commit`, `committed`, `ends`) raises
+    FeedUnavailable when it does not answer in time, which passes: call again; and Displaced when
+    another process has this member's name. `poll` alone may give nothing instead of raising.
     """
 
     def poll(self, *, limit: int, timeout_s: float) -> Sequence[Delivery]:

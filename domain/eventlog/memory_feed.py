@@ -147,6 +147,8 @@ class MemoryFeed:
         self._closed = False
 
     def poll(self, *, limit: int, timeout_s: float) -> Sequence[Delivery]:
+        if self._broker.away:
+            return []
         self._check()
         self._rebalance(timeout_s)
         with self._broker.lock:

@@ -1,0 +1,101 @@
+"""The topic: made, or found to be as it shall be."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import TopicAlreadyExistsError
+
+from domain.eventlog.feed import FeedMisconfigured
+from domain.eventlog.kafka_connection import (
+    RECORD_BYTES_MAX,
+    KafkaServers,
+    open_client,
+    translated,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """The topic as it shall be. It distributes; the store is the truth and can fill it again."""
+
+    name: str = "keytoll.events"
+    partitions: int = 12
+    """Never changed later: an account's events would be in two partitions, out of order."""
+    replicas: int = 3
+    in_sync_min: int = 2
+    """With fewer replicas in sync nothing is acknowledged, and the relay waits."""
+    retention_ms: int = -1
+    """-1 keeps everything: a new consumer can read from the beginning, and drift be checked."""
+
+    def settings(self) -> dict[str, str]:
+        """In Kafka's names. Compaction would keep one event of each account."""
+        return {
+            "cleanup.policy": "delete",
+            "min.insync.replicas": str(self.in_sync_min),
+            "retention.ms": str(self.retention_ms),
+            "retention.bytes": "-1",
+            "max.message.bytes": str(RECORD_BYTES_MAX),
+        }
+
+
+def prepare_topic(servers: KafkaServers, topic: Topic) -> None:
+    """Create the topic, or check that it is as it shall be.
+
+    Raises FeedMisconfigured with every difference, FeedUnavailable.
+    """
+    admin = open_client(servers, KafkaAdminClient)
+    try:
+        with translated():
+            if not _exists(admin, topic):
+                _create(admin, topic)
+            wrong = _differences(admin, topic)
+    finally:
+        admin.close()
+    if wrong:
+        raise FeedMisconfigured(f"the topic {topic.name} has " + ", ".join(wrong))
+
+
+def _exists(admin: Any, topic: Topic) -> bool:
+    return topic.name in admin.list_topics()
+
+
+def _create(admin: Any, topic: Topic) -> None:
+    wanted = {
+        "num_partitions": topic.partitions,
+        "replication_factor": topic.replicas,
+        "configs": topic.settings(),
+    }
+    with suppress(TopicAlreadyExistsError):  # by another process, at the same moment
+        admin.create_topics({topic.name: wanted})
+    admin.wait_for_topics([topic.name])
+
+
+def _differences(admin: Any, topic: Topic) -> list[str]:
+    """Where the topic promises less than it shall. More replicas or longer retention do no harm."""
+    [found] = admin.describe_topics([topic.name])
+    partitions = found["partitions"]
+    replicas = min(len(partition["replica_nodes"]) for partition in partitions)
+    wrong = []
+    if len(partitions) != topic.partitions:
+        wrong.append(f"{len(partitions)} partitions, not {topic.partitions}")
+    if replicas < topic.replicas:
+        wrong.append(f"{replicas} replicas, not {topic.replicas}")
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic.name)
+    settings = admin.describe_configs([resource])["topic"][topic.name]
+    for name, wanted in topic.settings().items():
+        value = settings[name]["value"]
+        if not _as_much(value, wanted):
+            wrong.append(f"{name}={value}, not {wanted}")
+    return wrong
+
+
+def _as_much(value: str, wanted: str) -> bool:
+    """-1 is without limit."""
+    if "-1" in (value, wanted) or not wanted.isdecimal():
+        return value in (wanted, "-1")
+    return int(value) >= int(wanted)
