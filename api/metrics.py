@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from domain.events.requests import (
     RequestFailed,
@@ -19,11 +21,32 @@ M = TypeVar("M", Counter, Histogram)
 _BUCKETS_S: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
-class Metrics:
-    """Counters of one process. Nothing here is money: the events are the record."""
+class Readings:
+    """Figures of one process that are read when they are asked for."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+
+    def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """One figure."""
+        Gauge(name, meaning, registry=self._registry).set_function(read)
+
+    def watch_each(
+        self, name: str, meaning: str, label: str, read: Callable[[], Mapping[str, float]]
+    ) -> None:
+        """A figure for each value of a label, as `read` gives them."""
+        self._registry.register(_Each(name, meaning, label, read))
+
+    def render(self) -> bytes:
+        """The exposition text."""
+        return generate_latest(self._registry)
+
+
+class Metrics(Readings):
+    """Counters of a process that serves calls. Nothing here is money: the events are the record."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self._children: dict[tuple[object, tuple[str, ...]], Any] = {}
         self._calls = Counter(
             "keytoll_calls_total",
@@ -95,10 +118,20 @@ class Metrics:
             child = self._children[metric, labels] = metric.labels(*labels)
         return child
 
-    def watch(self, name: str, meaning: str, read: Callable[[], float]) -> None:
-        """A gauge that is read when it is asked for."""
-        Gauge(name, meaning, registry=self._registry).set_function(read)
 
-    def render(self) -> bytes:
-        """The exposition text."""
-        return generate_latest(self._registry)
+class _Each(Collector):
+    """One gauge with a label whose values come and go."""
+
+    def __init__(
+        self, name: str, meaning: str, label: str, read: Callable[[], Mapping[str, float]]
+    ) -> None:
+        self._name = name
+        self._meaning = meaning
+        self._label = label
+        self._read = read
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        family = GaugeMetricFamily(self._name, self._meaning, labels=[self._label])
+        for value, figure in self._read().items():
+            family.add_metric([value], figure)
+        yield family
