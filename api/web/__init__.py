@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from fastapi import APIRouter
 from starlette.routing import Route
 
-from api.web import api_keys, audit, call, invoices, keys, models, sign_in, start, usage
+from api.web import api_keys, audit, call, invoices, keys, models, settling, sign_in, start, usage
 from api.web.assets import serve_asset
 from api.web.operations import Operations
 from api.web.operator import routers as operator_routers
@@ -26,4 +26,5 @@ def routers(pages: Pages, operations: Operations) -> Iterable[APIRouter]:
     yield usage.router(pages, operations)
     yield call.router(pages, operations)
     yield invoices.router(pages, operations)
+    yield settling.router(pages, operations)
     yield audit.router(pages, operations)

@@ -12,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import REPORT_READERS, Caller
-from api.routes.invoices import InvoiceRoutes
+from api.routes.invoices import WRITERS, InvoiceRoutes
+from api.web.forms import Refused
 from api.web.names import Names
 from api.web.operations import Operations
 from api.web.pages import HEADERS, Pages, page_route
+from api.web.session import Session
 from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.invoice import InvoiceNotFound, Period, parse_period
@@ -60,9 +62,36 @@ class Asked:
 class InvoicePages:
     """What the routes of this file share."""
 
-    def __init__(self, invoices: InvoiceRoutes, names: Names) -> None:
+    def __init__(self, invoices: InvoiceRoutes, names: Names, pages: Pages) -> None:
         self.invoices = invoices
         self.names = names
+        self.pages = pages
+
+    def one(
+        self,
+        request: Request,
+        session: Session,
+        invoice_id: str,
+        *,
+        refused: Refused | None = None,
+        said: tuple[str, str] = ("", ""),
+    ) -> Response:
+        """An issued invoice and its credit notes; `said` is a form and what came of it. Blocks."""
+        caller = session.caller
+        document = self.invoices.shown(caller, invoice_id)
+        return self.pages.show(
+            request,
+            "invoices/invoice.html",
+            session,
+            status=refused.status if refused else 200,
+            title=document["number"],
+            words=invoice_words,
+            notes=self.invoices.credits(caller, invoice_id),
+            may_settle=caller.role in WRITERS,
+            refused=refused or Refused(),
+            said=said,
+            **self.shown(caller, document),
+        )
 
     def reach(self, caller: Caller, asked: Asked) -> str | None:
         """Whose invoices. Raises ApiError 404 for an account that the caller may not know of."""
@@ -116,7 +145,7 @@ class InvoicePages:
 def router(pages: Pages, operations: Operations) -> APIRouter:
     """The routes of this file."""
     routes = APIRouter(prefix="/invoices", route_class=page_route(pages), include_in_schema=False)
-    desk = InvoicePages(operations.invoices, Names(operations.provider_keys))
+    desk = InvoicePages(operations.invoices, Names(operations.provider_keys), pages)
     _add_list(routes, pages, desk)
     _add_draft(routes, pages, desk)
     _add_document(routes, pages, desk)
@@ -198,16 +227,7 @@ def _add_document(routes: APIRouter, pages: Pages, desk: InvoicePages) -> None:
     @routes.get("/{invoice_id}")
     def one(request: Request, invoice_id: str) -> Response:
         """One issued invoice."""
-        session = pages.visitor(request, *REPORT_READERS)
-        document = desk.invoices.shown(session.caller, invoice_id)
-        return pages.show(
-            request,
-            "invoices/invoice.html",
-            session,
-            title=document["number"],
-            words=invoice_words,
-            **desk.shown(session.caller, document),
-        )
+        return desk.one(request, pages.visitor(request, *REPORT_READERS), invoice_id)
 
     @routes.get("/{invoice_id}/file.{form}")
     def file(request: Request, invoice_id: str, form: Form) -> Response:

@@ -12,6 +12,7 @@ from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.invoice import Period, parse_period
 from domain.invoice_register import IssuedInvoice
+from keytoll.commands import settle
 from keytoll.commands.port import (
     Command,
     Console,
@@ -123,8 +124,7 @@ def report(stores: Stores, args: argparse.Namespace, console: Console) -> int:
         filters=Filters(account=args.account),
     )
     projector = stores.projections.open()
-    position = projector.catch_up()
-    answer = usage_report(projector.store, question, as_of={stores.log.store_id: position})
+    answer = usage_report(projector.store, question, as_of=projector.catch_up())
     if args.json:
         console.answer(answer)
     elif args.csv:
@@ -144,11 +144,14 @@ def _invoice_arguments(parser: argparse.ArgumentParser) -> None:
     exported.add_argument("id", metavar="INVOICE", help="its id (inv_…) or its number")
     exported.add_argument("--format", choices=tuple(FORMS), default="json")
     exported.add_argument("--out", metavar="FILE", help="default: standard output; a PDF needs one")
+    settle.add_actions(actions)
     answer_in_json(*actions.choices.values())
 
 
 def invoice(stores: Stores, args: argparse.Namespace, console: Console) -> int:
-    """List, show or export invoices."""
+    """List, show or export invoices; pay, void or credit one."""
+    if args.action in settle.ACTIONS:
+        return settle.ACTIONS[args.action](stores, args, console)
     reader = stores.invoices(stores.projections.open())
     if args.action == "list":
         check_account(stores, args.account)
@@ -247,5 +250,7 @@ def _usage_table(answer: JsonObject, console: Console) -> None:
 COMMANDS: Final[tuple[Command, ...]] = (
     Inside("close", "close a period: issue its invoices", _close_arguments, close),
     Inside("report", "usage and fees, grouped", _report_arguments, report),
-    Inside("invoice", "list, show and export invoices", _invoice_arguments, invoice),
+    Inside(
+        "invoice", "list, show, export, pay, void and credit invoices", _invoice_arguments, invoice
+    ),
 )

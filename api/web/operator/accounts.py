@@ -21,9 +21,9 @@ from api.routes.schemas import (
     ProviderKeyChange,
     built,
 )
-from api.web.forms import repeated
+from api.web.forms import Refused, repeated
 from api.web.operations import Operations
-from api.web.operator.fields import Refused, instant_of_field, share, tags_of, tags_text
+from api.web.operator.fields import instant_of_field, share, tags_of, tags_text
 from api.web.pages import Pages, page_route, wants_part
 from api.web.session import Session
 from domain.account import MARKUP_DEFAULT, markup_at

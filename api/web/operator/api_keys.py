@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.routes.schemas import Account, ApiKey, IssuedApiKey, NewApiKey, built
-from api.web.forms import repeated, whole, words_of
+from api.web.forms import Refused, repeated, whole, words_of
 from api.web.operations import Operations
 from api.web.operator.accounts import every_account
-from api.web.operator.fields import Refused, instant_of_field
+from api.web.operator.fields import instant_of_field
 from api.web.pages import Pages, page_route
 from api.web.session import Session
 from domain.errors import DomainError

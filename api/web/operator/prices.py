@@ -11,9 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.providers.catalogue import PROVIDERS
-from api.web.forms import repeated
+from api.web.forms import Refused, repeated
 from api.web.operations import Operations
-from api.web.operator.fields import Refused
 from api.web.operator.price_answers import (
     PRICE_FIELDS,
     PriceAnswers,

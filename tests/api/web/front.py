@@ -80,7 +80,7 @@ class Front:
                     directory=world.directory,
                     log=world.log,
                     books=BOOKS,
-                    projector=_not_open,
+                    projected=_not_open,
                     clock=world.clock,
                 ),
             ),

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from api.routes.audit import Trail
 from api.routes.invoices import InvoiceRoutes
 from api.routes.provider_keys import ProviderKeys
-from api.web import audit, invoices
+from api.web import audit, invoices, settling
 from api.web.operations import Operations
 from api.web.pages import Pages
 from api.web.session import COOKIE, Sessions
@@ -64,7 +64,7 @@ class Papers:
         self.routes = InvoiceRoutes(
             access=reports.access,
             invoices=lambda: Invoices(
-                log=world.log, register=reports.register, projector=reports.ready()
+                log=world.log, register=reports.register, projected=reports.ready()
             ),
             credit_notes=CreditNotes(reports.register),
             receivables=Receivables(log=world.log, register=reports.register, clock=world.clock),
@@ -79,7 +79,7 @@ class Papers:
         )
         pages = Pages(self.sessions)
         self.app = FastAPI()
-        for each in (invoices, audit):
+        for each in (invoices, settling, audit):
             self.app.include_router(each.router(pages, cast(Operations, operations)))
 
     async def get(self, who: str | None, path: str, *, part: bool = False) -> httpx.Response:
@@ -94,13 +94,19 @@ class Papers:
         return words_of(response.text)
 
     async def post(
-        self, who: str, path: str, *, csrf: str | None = None, part: bool = False
+        self,
+        who: str,
+        path: str,
+        *,
+        form: Mapping[str, str] | None = None,
+        csrf: str | None = None,
+        part: bool = False,
     ) -> httpx.Response:
         """One form, with the csrf word of the session unless another is given."""
         async with self._client(who, part=part) as client:
             session = self.sessions.open(client.cookies[COOKIE])
             assert session is not None
-            fields: Mapping[str, str] = {"csrf": session.csrf if csrf is None else csrf}
+            fields = {**(form or {}), "csrf": session.csrf if csrf is None else csrf}
             return await client.post(path, content=urlencode(fields))
 
     def _verify(self, on_page: Callable[[int], None]) -> Report:

@@ -36,7 +36,7 @@ class Reader:
             directory=reports.directory,
             log=reports.world.log,
             books=reports.world.books,
-            projector=reports.ready,
+            projected=reports.ready,
             clock=clock,
         )
         keys = ProviderKeys(

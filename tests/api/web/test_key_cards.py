@@ -23,7 +23,7 @@ def operations(reports: Reports) -> Operations:
         directory=reports.directory,
         log=reports.world.log,
         books=reports.world.books,
-        projector=reports.ready,
+        projected=reports.ready,
         clock=reports.world.clock,
     )
     return cast(Operations, SimpleNamespace(usage=usage))
