@@ -1,36 +1,39 @@
 """ClickHouse, in this process (chDB) or as a server: the one home of both drivers.
 
 What is odd about the engine is handled here and shown in tests/contracts/test_projection_store.py:
-surplus decimal digits are cut silently (so range and scale are checked before sending); one
-process per path and one path per process; a process that ends during a query crashes (so `close`
-waits, and also runs at exit); a query after fork() hangs (so a child refuses).
+what does not fit is cut silently (so arrow.py checks before sending); one process per path and one
+path per process; a process that ends during a query crashes (so `close` waits, and also runs at
+exit); a query after fork() hangs (so a child refuses).
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from decimal import Decimal, DecimalException
 from pathlib import Path
 from typing import Any, Final
 
 from domain.errors import UnsafeSetup
-from domain.money import EXACT
+from projections.store.dsn import DATABASE, Server, server_of
 from projections.store.port import (
     Columns,
-    OutOfRange,
     ProjectionStore,
     ProjectionUnavailable,
     Row,
+    Site,
     Value,
 )
 
 CLIENTS_MAX: Final = 4
 CLOSE_TIMEOUT_S: Final = 30.0
+CONNECT_TIMEOUT_S: Final = 5
+SILENCE_S_MAX: Final = 60
+"""A server that says nothing for so long is away: it reports its progress more often than that."""
+VERSION_MIN: Final = (25, 3)
+"""The oldest server that is let in. Tests run against the engine of the embedded mode."""
 
 SETTINGS: Final[Mapping[str, str]] = {
     # 1 is the default of 26.x: an insert would be acknowledged before it is durable.
@@ -40,17 +43,36 @@ SETTINGS: Final[Mapping[str, str]] = {
     "fsync_metadata": "1",
     # 1 returns duplicates of rows that are in different partitions.
     "do_not_merge_across_partitions_select_final": "0",
-    "max_threads": "2",
     "max_insert_threads": "1",
-    "max_memory_usage": "1500000000",
-    "max_bytes_before_external_group_by": "500000000",
-    "max_bytes_before_external_sort": "500000000",
     "max_execution_time": "300",
     "session_timezone": "UTC",
 }
+"""What every statement runs with, wherever."""
+EMBEDDED: Final[Mapping[str, str]] = {
+    **SETTINGS,
+    "max_threads": "2",
+    "max_memory_usage": "1500000000",
+    "max_bytes_before_external_group_by": "500000000",
+    "max_bytes_before_external_sort": "500000000",
+}
+"""The engine shares the process; a server has limits of its own."""
+REPLICATED: Final[Mapping[str, str]] = {
+    # Acknowledged once most replicas have it, one insert after the other, so that reading can
+    # refuse a replica that lacks any of them: what stands in log_lines then stands in every table.
+    "insert_quorum": "auto",
+    "insert_quorum_parallel": "0",
+    "insert_quorum_timeout": "60000",
+    "select_sequential_consistency": "1",
+    "distributed_ddl_output_mode": "throw",
+}
+"""In a cluster, besides."""
 
-_DATABASE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_DECIMAL: Final = re.compile(r"(?:Nullable\()?Decimal\((\d+), (\d+)\)\)?")
+_WAIT: Final = {"wait_end_of_query": "1"}
+"""The answer begins when the statement has ended, so that 200 means that it succeeded."""
+_MISCONFIGURED: Final = frozenset({192, 193, 194, 291, 452, 497, 516})
+"""Error codes of a server that knows us not, or does not let us do what we must."""
+
+Connect = Callable[[], Any]
 
 
 def open_embedded(path: Path, *, database: str = "default") -> ProjectionStore:
@@ -59,33 +81,16 @@ def open_embedded(path: Path, *, database: str = "default") -> ProjectionStore:
     The driver is imported here and not at the top: it costs a second and 250 MB, and must never
     be inherited by a forked process.
     """
+    _checked(database)
     path.mkdir(parents=True, exist_ok=True)
 
     def connect() -> Any:
         import clickhouse_connect  # noqa: PLC0415
 
         return clickhouse_connect.get_client(
-            interface="chdb", path=str(path), settings=dict(SETTINGS)
+            interface="chdb", path=str(path), settings=dict(EMBEDDED)
         )
 
-    return _open(connect, database, what=str(path))
-
-
-def open_server(dsn: str, *, database: str = "default") -> ProjectionStore:
-    """A ClickHouse server, by its DSN."""
-
-    def connect() -> Any:
-        import clickhouse_connect  # noqa: PLC0415
-
-        return clickhouse_connect.get_client(
-            dsn=dsn, settings=dict(SETTINGS), autogenerate_session_id=False
-        )
-
-    return _open(connect, database, what="ClickHouse")
-
-
-def _open(connect: Any, database: str, *, what: str) -> ProjectionStore:
-    name = _checked(database)
     clients = _Clients(connect)
     try:
         with clients.borrowed():
@@ -94,15 +99,78 @@ def _open(connect: Any, database: str, *, what: str) -> ProjectionStore:
         clients.close()
         if "EmbeddedServer" in str(error):
             # All that the engine says when another process holds the folder's lock.
-            raise UnsafeSetup(f"{what} cannot be opened: does another process use it?") from error
+            raise UnsafeSetup(f"{path} cannot be opened: does another process use it?") from error
         raise
-    return _Store(clients, name)
+    return _Store(clients, database, Site())
+
+
+def open_server(dsn: str, *, cluster: str | None = None) -> ProjectionStore:
+    """A ClickHouse server, by its DSN (`dsn.py`). No message repeats what the DSN says.
+
+    Raises UnsafeSetup when the DSN makes no sense, the server is too old, refuses us or the
+    settings; ProjectionUnavailable when it does not answer.
+    """
+    server = server_of(dsn)
+    settings = {**SETTINGS, **(REPLICATED if cluster else {})}
+    clients = _Clients(lambda: _connect(server, settings))
+    store = _Store(clients, "default", Site(server.name, shared=True, cluster=cluster))
+    try:
+        _check_server(store, server, settings)
+    except BaseException as error:
+        clients.close()
+        code = getattr(error.__cause__, "code", None)
+        if isinstance(error, ProjectionUnavailable) and code in _MISCONFIGURED:
+            raise UnsafeSetup(f"{server.where} refuses us: error {code}") from None
+        raise
+    return store
+
+
+def _connect(server: Server, settings: Mapping[str, str]) -> Any:
+    import clickhouse_connect  # noqa: PLC0415
+    from clickhouse_connect.driver.httputil import get_pool_manager  # noqa: PLC0415
+
+    # A pool of our own: no proxy of the environment, and nothing shared between clients.
+    pool = get_pool_manager(ca_cert=server.ca_cert, num_pools=1, maxsize=1)
+    client = clickhouse_connect.get_client(
+        host=server.host,
+        port=server.port,
+        interface="https" if server.tls else "http",
+        username=server.user,
+        password=server.password,
+        database="default",
+        settings=dict(settings),
+        compress="lz4",
+        connect_timeout=CONNECT_TIMEOUT_S,
+        send_receive_timeout=SILENCE_S_MAX,
+        query_retries=0,
+        autogenerate_session_id=False,
+        pool_mgr=pool,
+    )
+    # Whoever asked tries again, and knows what that means.
+    client.http_retries = 0
+    return client
+
+
+def _check_server(store: ProjectionStore, server: Server, settings: Mapping[str, str]) -> None:
+    version = str(store.query("SELECT version()")[0][0])
+    if tuple(map(int, version.split(".")[:2])) < VERSION_MIN:
+        oldest = ".".join(map(str, VERSION_MIN))
+        raise UnsafeSetup(f"{server.where} is {version}; it must be {oldest} or newer")
+    said = dict(
+        store.query(
+            "SELECT name, value FROM system.settings WHERE name IN {names:Array(String)}",
+            {"names": list(settings)},
+        )
+    )
+    for name, value in settings.items():
+        if said.get(name) != value:
+            raise UnsafeSetup(f"{server.where} runs with {name}={said.get(name)}, not {value}")
 
 
 class _Clients:
     """A bounded pool: each client is used by one thread at a time."""
 
-    def __init__(self, connect: Any) -> None:
+    def __init__(self, connect: Connect) -> None:
         self._connect = connect
         self._changed = threading.Condition()
         self._idle: list[Any] = []
@@ -116,8 +184,6 @@ class _Clients:
         client = self._take()
         try:
             yield client
-        except (DecimalException, OutOfRange):
-            raise
         except Exception as error:
             # The drivers raise many kinds, and all mean the same to a caller: not answered.
             raise ProjectionUnavailable(f"ClickHouse: {_first_line(error)}") from error
@@ -158,24 +224,29 @@ class _Clients:
 
 
 class _Store:
-    def __init__(self, clients: _Clients, database: str) -> None:
+    def __init__(self, clients: _Clients, database: str, site: Site) -> None:
         self._clients = clients
+        self._site = site
         self._types: dict[tuple[str, str], dict[str, str]] = {}
         self._database = _checked(database)
+
+    @property
+    def site(self) -> Site:
+        return self._site
 
     @property
     def database(self) -> str:
         return self._database
 
     def at(self, database: str) -> ProjectionStore:
-        return _Store(self._clients, database)
+        return _Store(self._clients, database, self._site)
 
     def use(self, database: str) -> None:
         self._database = _checked(database)
 
     def command(self, sql: str) -> None:
         with self._clients.borrowed() as client:
-            client.command(sql.replace("$db", self._database))
+            client.command(sql.replace("$db", self._database), settings=dict(_WAIT))
 
     def query(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Sequence[Row]:
         with self._clients.borrowed() as client:
@@ -186,21 +257,19 @@ class _Store:
             return rows
 
     def insert(self, table: str, rows: Columns, *, token: str) -> None:
+        from projections.store.arrow import arrow_file  # noqa: PLC0415 - heavy
+
         if not len(rows):
             return
         database = self._database
-        types = self._column_types(database, table)
-        for name, values in zip(rows.names, rows.values, strict=True):
-            _check_decimals(f"{table}.{name}", types[name], values)
+        block = arrow_file(table, rows, self._column_types(database, table))
         with self._clients.borrowed() as client:
-            client.insert(
-                table,
-                rows.values,
-                database=database,
+            client.raw_insert(
+                f"{database}.{table}",
                 column_names=rows.names,
-                column_type_names=[types[name] for name in rows.names],
-                column_oriented=True,
-                settings={"insert_deduplication_token": token},
+                insert_block=block,
+                fmt="Arrow",
+                settings={"insert_deduplication_token": token, **_WAIT},
             )
 
     def close(self) -> None:
@@ -221,29 +290,12 @@ class _Store:
 
 
 def _checked(database: str) -> str:
-    if not _DATABASE.fullmatch(database):
+    if not DATABASE.fullmatch(database):
         raise ValueError(f"{database!r} is not the name of a database")
     return database
 
 
-def _check_decimals(name: str, column_type: str, values: Sequence[object]) -> None:
-    match = _DECIMAL.fullmatch(column_type)
-    if match is None:
-        return
-    precision, scale = int(match[1]), int(match[2])
-    limit, step = Decimal(10) ** (precision - scale), Decimal(1).scaleb(-scale)
-    for value in values:
-        if value is None:
-            continue
-        if type(value) is not Decimal:
-            raise OutOfRange(f"{name}: {type(value).__name__} is not a Decimal", param=name)
-        try:
-            EXACT.quantize(value, step)
-        except DecimalException:
-            raise OutOfRange(f"{name}: {value} does not fit {column_type}", param=name) from None
-        if not value.is_finite() or not -limit < value < limit:
-            raise OutOfRange(f"{name}: {value} does not fit {column_type}", param=name)
-
-
 def _first_line(error: BaseException) -> str:
+    """What went wrong, without the address of the statement where the driver wraps it in that."""
+    error = getattr(error.__cause__, "reason", None) or error
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

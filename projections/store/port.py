@@ -38,8 +38,24 @@ class Columns:
         return len(self.values[0]) if self.values else 0
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the tables of an installation are, and who else is there."""
+
+    name: str = "keytoll"
+    """The database that says which generation is in force; `<name>_g1` holds the first one."""
+    shared: bool = False
+    """Several processes use the tables, and may be of two versions while one follows the other."""
+    cluster: str | None = None
+    """The cluster whose servers all hold every table."""
+
+
 class ProjectionStore(Protocol):
     """One database of a column store. Any thread may call anything."""
+
+    @property
+    def site(self) -> Site:
+        """Where the installation's tables are."""
 
     @property
     def database(self) -> str:
