@@ -18,13 +18,25 @@ class MemoryLabels:
 
     def set(self, public_id: str, field: str, value: str | None) -> None:
         with self._lock:
-            fields = {k: v for k, v in self._fields.get(public_id, {}).items() if k != field}
-            if value is not None:
-                fields[field] = value
-            if fields:
-                self._fields[public_id] = fields
-            else:
-                self._fields.pop(public_id, None)
+            self._set(public_id, field, value)
+
+    def take(self, public_id: str, field: str) -> str | None:
+        with self._lock:
+            value = self.get(public_id).get(field)
+            self._set(public_id, field, None)
+            return value
+
+    def catch_up(self) -> None:
+        """Nobody else writes."""
 
     def close(self) -> None:
         """Nothing is held outside the process."""
+
+    def _set(self, public_id: str, field: str, value: str | None) -> None:
+        fields = {k: v for k, v in self._fields.get(public_id, {}).items() if k != field}
+        if value is not None:
+            fields[field] = value
+        if fields:
+            self._fields[public_id] = fields
+        else:
+            self._fields.pop(public_id, None)

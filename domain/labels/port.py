@@ -21,7 +21,11 @@ LABEL_CHARS_MAX: Final = 100
 
 
 class Labels(Protocol):
-    """A few texts for each public id. Any thread may call anything."""
+    """A few texts for each public id. Any thread may call anything.
+
+    What another process wrote is read here after the next `catch_up`; what this one wrote, at once.
+    Writing, taking and catching up raise StoreUnavailable when the store is away; reading never.
+    """
 
     def get(self, public_id: str) -> Mapping[str, str]:
         """All fields of one id; empty if there are none."""
@@ -29,8 +33,14 @@ class Labels(Protocol):
     def set(self, public_id: str, field: str, value: str | None) -> None:
         """Write a field durably; None removes it."""
 
+    def take(self, public_id: str, field: str) -> str | None:
+        """Remove a field and give what it held; of several takers, in any process, one gets it."""
+
+    def catch_up(self) -> None:
+        """Take in what other processes wrote."""
+
     def close(self) -> None:
-        """Release the file."""
+        """Release the file, or the connection."""
 
 
 def checked_label(text: str | None, *, param: str) -> str | None:

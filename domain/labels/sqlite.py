@@ -31,15 +31,28 @@ class SqliteLabels:
 
     def set(self, public_id: str, field: str, value: str | None) -> None:
         with self._lock:
-            try:
-                self._write(public_id, field, value)
-            except DatabaseError as error:
-                raise StoreUnavailable(f"the labels cannot be stored: {error}") from error
-            self._known.set(public_id, field, value)
+            self._set(public_id, field, value)
+
+    def take(self, public_id: str, field: str) -> str | None:
+        with self._lock:
+            value = self._known.get(public_id).get(field)
+            if value is not None:
+                self._set(public_id, field, None)
+            return value
+
+    def catch_up(self) -> None:
+        """Nobody else writes: the file has one owner."""
 
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+
+    def _set(self, public_id: str, field: str, value: str | None) -> None:
+        try:
+            self._write(public_id, field, value)
+        except DatabaseError as error:
+            raise StoreUnavailable(f"the labels cannot be stored: {error}") from error
+        self._known.set(public_id, field, value)
 
     def _write(self, public_id: str, field: str, value: str | None) -> None:
         if value is None:

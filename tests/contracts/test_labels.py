@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,18 +15,22 @@ from domain.labels.port import (
     default_tags,
     set_default_tags,
 )
+from domain.labels.postgres import PostgresLabels
 from domain.labels.sqlite import SqliteLabels
 from domain.tags import checked_tags
 
-LABELS: dict[str, Callable[[Path], Labels]] = {
-    "memory": lambda _: MemoryLabels(),
-    "sqlite": lambda folder: SqliteLabels(folder / "labels.sqlite"),
-}
+LABELS = ["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.services)]
 
 
 @pytest.fixture(params=LABELS)
 def labels(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Labels]:
-    made = LABELS[request.param](tmp_path)
+    made: Labels
+    if request.param == "memory":
+        made = MemoryLabels()
+    elif request.param == "sqlite":
+        made = SqliteLabels(tmp_path / "labels.sqlite")
+    else:
+        made = PostgresLabels(request.getfixturevalue("postgres_dsn"))
     yield made
     made.close()
 
@@ -50,6 +55,16 @@ def test_what_was_read_does_not_change_under_the_reader(labels: Labels) -> None:
     seen = labels.get("cred_1")
     labels.set("cred_1", "label", "b")
     assert seen == {"label": "a"}
+
+
+def test_of_many_takers_one_gets_it(labels: Labels) -> None:
+    labels.set("tickets", "a", "once")
+    labels.set("tickets", "b", "stays")
+    with ThreadPoolExecutor(4) as threads:
+        taken = list(threads.map(lambda _: labels.take("tickets", "a"), range(8)))
+    assert sorted(each or "" for each in taken) == [""] * 7 + ["once"]
+    assert labels.take("tickets", "never") is None
+    assert labels.get("tickets") == {"b": "stays"}
 
 
 def test_default_tags_are_replaced_as_a_whole(labels: Labels) -> None:
@@ -78,6 +93,54 @@ def test_labels_survive(tmp_path: Path) -> None:
     again = SqliteLabels(tmp_path / "labels.sqlite")
     assert again.get("acc_1") == {LABEL: "a"}
     again.close()
+
+
+@pytest.mark.services
+def test_what_one_process_writes_another_reads_when_it_has_caught_up(postgres_dsn: str) -> None:
+    one, other = PostgresLabels(postgres_dsn), PostgresLabels(postgres_dsn)
+    one.set("acc_1", LABEL, "a")
+    one.set("acc_2", LABEL, "b")
+    assert other.get("acc_1") == {}
+    other.catch_up()
+    assert (other.get("acc_1"), other.get("acc_2")) == ({LABEL: "a"}, {LABEL: "b"})
+    other.set("acc_1", LABEL, None)
+    one.set("acc_2", LABEL, "c")
+    one.catch_up()
+    other.catch_up()
+    for each in (one, other, PostgresLabels(postgres_dsn)):
+        assert (each.get("acc_1"), each.get("acc_2")) == ({}, {LABEL: "c"})
+        each.close()
+
+
+@pytest.mark.services
+def test_a_ticket_is_taken_before_it_was_ever_read(postgres_dsn: str) -> None:
+    one, other = PostgresLabels(postgres_dsn), PostgresLabels(postgres_dsn)
+    one.set("tickets", "a", "once")
+    assert other.take("tickets", "a") == "once"
+    assert one.get("tickets") == {"a": "once"}
+    assert one.take("tickets", "a") is None
+    assert one.get("tickets") == {}
+    one.close()
+    other.close()
+
+
+@pytest.mark.services
+def test_no_follower_misses_a_change_of_many_writers(postgres_dsn: str) -> None:
+    follower = PostgresLabels(postgres_dsn)
+
+    def write(number: int) -> None:
+        labels = PostgresLabels(postgres_dsn)
+        for turn in range(25):
+            labels.set(f"acc_{number}", f"f{turn}", "x")
+        labels.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        writing = [threads.submit(write, number) for number in range(4)]
+        while not all(each.done() for each in writing):
+            follower.catch_up()
+    follower.catch_up()
+    assert [len(follower.get(f"acc_{number}")) for number in range(4)] == [25] * 4
+    follower.close()
 
 
 @pytest.mark.parametrize("text", ["x" * 101, "two\nlines", "a\ttab", "\ud800", "bell\x07"])
