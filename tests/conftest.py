@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["tests.projections.stores"]
+pytest_plugins = ["tests.projections.stores", "tests.services.fixtures"]
 
 
 class NetworkUsed(Exception):

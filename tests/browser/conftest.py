@@ -8,11 +8,10 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.visitor import WIDE, Scheme, Visitor, chromium, visiting
-from tests.clients.conftest import pytest_runtest_makereport
 from tests.e2e.conftest import gate, open_gate, upstream
 from tests.e2e.gate import TollGate
 
-__all__ = ["gate", "open_gate", "pytest_runtest_makereport", "upstream"]
+__all__ = ["gate", "open_gate", "upstream"]
 
 Visit = Callable[..., Visitor]
 

