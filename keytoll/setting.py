@@ -122,6 +122,26 @@ def bootstrap_servers(text: str) -> tuple[str, ...]:
     return tuple(str(address(part.strip())) for part in text.split(",")) if text else ()
 
 
+def topic(text: str) -> str:
+    """A name that Kafka allows."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", text) or text in {".", ".."}:
+        raise BadValue("must be a name of letters, digits, '.', '_' and '-'")
+    return text
+
+
+def kafka_options(text: str) -> Secret | None:
+    """A JSON object, or None. What it says is never repeated."""
+    if not text:
+        return None
+    try:
+        valid = isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        valid = False
+    if not valid:
+        raise BadValue('must be a JSON object such as {"security_protocol": "SSL"}')
+    return Secret(text)
+
+
 def postgres_urls(text: str) -> tuple[Secret, ...]:
     """URLs of databases, separated by white space. What they say is never repeated."""
     urls = tuple(Secret(each) for each in text.split())

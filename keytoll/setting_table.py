@@ -14,6 +14,7 @@ from keytoll.setting import (
     count,
     file,
     folder,
+    kafka_options,
     loopback,
     name_if_given,
     one_of,
@@ -22,6 +23,7 @@ from keytoll.setting import (
     postgres_urls,
     secret,
     switch_if_given,
+    topic,
     upstreams,
 )
 
@@ -65,6 +67,7 @@ SANDBOX: Final = Setting(
     "",
     "`on` or `off`: the sandbox provider. Off, its slug is unknown.",
     switch_if_given,
+    topic,
     shown="on; off when `KEYTOLL_STORE` is given",
 )
 SANDBOX_LISTEN: Final = Setting(
@@ -89,6 +92,45 @@ KAFKA: Final = Setting(
     "`keytoll.events`.",
     bootstrap_servers,
     shown="none: the projector reads the log itself",
+)
+KAFKA_OPTIONS: Final = Setting(
+    "KEYTOLL_KAFKA_OPTIONS",
+    "",
+    "JSON object of kafka-python's settings of TLS and SASL (`security_protocol`, `ssl_…`, "
+    "`sasl_…`). Kept as a secret.",
+    kafka_options,
+    shown="none: plain text, for a network of its own",
+)
+KAFKA_TOPIC: Final = Setting(
+    "KEYTOLL_KAFKA_TOPIC",
+    "keytoll.events",
+    "The topic; made by the first relay. Consumers form the group of this name with `.project`.",
+    topic,
+)
+KAFKA_PARTITIONS: Final = Setting(
+    "KEYTOLL_KAFKA_PARTITIONS",
+    "12",
+    "Partitions of the topic: as many projectors can share the work. Never changed later.",
+    count(1, 1000),
+)
+KAFKA_REPLICAS: Final = Setting(
+    "KEYTOLL_KAFKA_REPLICAS",
+    "3",
+    "Brokers that keep each partition; all but one of them must have a record before it counts.",
+    count(1, 10),
+)
+KAFKA_RETENTION_DAYS: Final = Setting(
+    "KEYTOLL_KAFKA_RETENTION_DAYS",
+    "0",
+    "Days that the topic keeps events; 0 keeps them for ever. The event log keeps them anyhow.",
+    count(0, 36500),
+)
+MEMBER: Final = Setting(
+    "KEYTOLL_MEMBER",
+    "",
+    "Name of this projector in its group, another one for each, the same after a restart.",
+    name_if_given,
+    shown="the host's name",
 )
 CLICKHOUSE: Final = Setting(
     "KEYTOLL_CLICKHOUSE",

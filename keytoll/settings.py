@@ -32,12 +32,18 @@ from keytoll.setting_table import (
     DRAINS_MAX,
     FIRST_BYTE_TIMEOUT_S,
     KAFKA,
+    KAFKA_OPTIONS,
+    KAFKA_PARTITIONS,
+    KAFKA_REPLICAS,
+    KAFKA_RETENTION_DAYS,
+    KAFKA_TOPIC,
     LEASE_S,
     LISTEN,
     LOG_FORMAT,
     LOG_LEVEL,
     MASTER_KEY,
     MASTER_KEY_FILE,
+    MEMBER,
     METRICS_LISTEN,
     PUBLIC_URL,
     SANDBOX,
@@ -69,6 +75,12 @@ class Settings:
     store: tuple[Secret, ...]
     """Postgres URLs; none: SQLite."""
     kafka: tuple[str, ...]
+    kafka_options: Secret | None
+    kafka_topic: str
+    kafka_partitions: int
+    kafka_replicas: int
+    kafka_retention_days: int
+    member: str | None
     clickhouse: Secret | None
     clickhouse_cluster: str | None
     lease_s: int
@@ -113,6 +125,12 @@ class Settings:
             sandbox_listen=SANDBOX_LISTEN.of(env),
             store=STORE.of(env),
             kafka=KAFKA.of(env),
+            kafka_options=KAFKA_OPTIONS.of(env),
+            kafka_topic=KAFKA_TOPIC.of(env),
+            kafka_partitions=KAFKA_PARTITIONS.of(env),
+            kafka_replicas=KAFKA_REPLICAS.of(env),
+            kafka_retention_days=KAFKA_RETENTION_DAYS.of(env),
+            member=MEMBER.of(env),
             clickhouse=CLICKHOUSE.of(env),
             clickhouse_cluster=CLICKHOUSE_CLUSTER.of(env),
             lease_s=LEASE_S.of(env),
