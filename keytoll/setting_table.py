@@ -67,7 +67,6 @@ SANDBOX: Final = Setting(
     "",
     "`on` or `off`: the sandbox provider. Off, its slug is unknown.",
     switch_if_given,
-    topic,
     shown="on; off when `KEYTOLL_STORE` is given",
 )
 SANDBOX_LISTEN: Final = Setting(
