@@ -54,7 +54,7 @@ def credit_of(
     if amounts is not None:
         taken = _of_lines(lines, amounts)
     elif amount is not None:
-        taken = _from_the_largest(lines, _checked(amount))
+        taken = _from_the_largest(lines, _checked(amount)) if amount <= left else {}
     else:
         taken = {number: rest for number, rest in lines.items() if rest != ZERO}
     subtotal = Money.total(taken.values())
@@ -101,8 +101,6 @@ def _from_the_largest(left: Mapping[int, Money], amount: Money) -> dict[int, Mon
         if part > ZERO:
             taken[number] = part
             amount -= part
-    if amount > ZERO:
-        raise NothingToCredit("more was asked than the lines of the invoice have left")
     return taken
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final, Literal
 
 from api.errors import ApiError
@@ -21,6 +22,9 @@ from pricing.book import PriceBook, price_provider
 Rule = Literal["forced", "prefix", "exact", "canonical"]
 RULES: Final[tuple[Rule, ...]] = ("prefix", "exact", "canonical")
 """How a model finds a credential, in this order."""
+
+MODEL_CHARS_MAX: Final = 100
+"""Of a name for which a similar one is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +236,12 @@ class Router:
         elif named is not None and named.dialect is None:
             help_text = f"This version cannot call {named.slug} yet."
         else:
-            help_text = "No price book knows this model; name the provider with x-byok-provider."
+            alike = self._alike(model, credentials, book)
+            help_text = f"Did you mean {' or '.join(alike)}? " if alike else ""
+            help_text += (
+                "The price list does not know this model; if it is right, name its provider with"
+                " x-byok-provider."
+            )
         return ApiError(
             400,
             "no_credential_for_model",
@@ -240,6 +249,14 @@ class Router:
             param="model",
             details={"providers": serving},
         )
+
+    def _alike(
+        self, model: str, credentials: Sequence[CredentialView], book: PriceBook
+    ) -> list[str]:
+        """Models of the account's providers that are written almost the same."""
+        slugs = dict.fromkeys(credential.provider for credential in credentials)
+        known = {each for slug in slugs for each in book.models(slug)}
+        return get_close_matches(model[:MODEL_CHARS_MAX], sorted(known), n=2, cutoff=0.8)
 
     def _upstream_id(self, book: PriceBook, slug: str, model: str, rule: Rule) -> str | None:
         """The id that goes upstream when `rule` lets this provider serve the model, else None."""
