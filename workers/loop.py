@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from domain.eventlog.feed import FeedUnavailable
 from domain.eventlog.port import StoreUnavailable
 from projections.store.port import ProjectionUnavailable
 
 Status = Literal["new", "running", "retrying", "failed", "stopped"]
 
-INFRASTRUCTURE: Final = (ProjectionUnavailable, StoreUnavailable, OSError)
+INFRASTRUCTURE: Final = (FeedUnavailable, ProjectionUnavailable, StoreUnavailable, OSError)
 """What passes by itself: tried again for ever."""
 RETRY_S_FIRST: Final = 0.2
 RETRY_S_MAX: Final = 10.0

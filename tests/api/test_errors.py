@@ -39,6 +39,7 @@ NEVER_ANSWERED = {
     "FeedUnavailable",
     "FeedMisconfigured",
     "Displaced",
+    "WrongPosition",
 }
 
 
