@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run demo test test-slow test-services test-all screenshots check format golden bench clean
+.PHONY: help run demo test test-slow test-services test-all services smoke screenshots check format golden bench clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -22,7 +22,7 @@ $(READY): pyproject.toml uv.lock .ci/environment
 # The service tests import what only .ci/services installs.
 ALONE := --ignore=tests/browser --ignore=tests/clients
 SERVICES := .venv/.services
-$(SERVICES): $(READY) .ci/services tests/clients/package-lock.json
+$(SERVICES): $(READY) .ci/services tests/clients/package-lock.json tests/services/pom.xml
 	@.ci/services
 	@touch $@
 
@@ -38,11 +38,17 @@ test: $(READY) ## the tests that take seconds
 test-slow: $(READY) ## the tests that take longer: kills, fuzzing, the wheel
 	@$(BIN)/pytest -m "slow and not services" $(ALONE)
 
-test-services: $(SERVICES) ## other people's programs against ours: SDKs, a stranger's upstream (Node.js)
+test-services: $(SERVICES) ## with other people's programs: Kafka, Postgres, browsers, SDKs
 	@$(BIN)/pytest -m services
 
 test-all: $(SERVICES) ## every test
 	@$(BIN)/pytest
+
+services: $(SERVICES) ## Kafka, Postgres and ClickHouse on loopback, until interrupted
+	@exec $(BIN)/python -m tests.services
+
+smoke: $(SERVICES) ## docker-compose.yml as plain processes: calls, an invoice, all down again
+	@exec $(BIN)/python -m tests.services.smoke
 
 screenshots: $(SERVICES) ## pictures of every page, into build/screenshots
 	@$(BIN)/python -m tests.browser.screenshots
