@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from threading import Lock
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import BoundedSemaphore, Lock
 from typing import Final, TypeVar
 
 import psycopg
 from psycopg import errors
+from psycopg.abc import PQGen
 from psycopg.rows import TupleRow
 
 from domain.eventlog.port import StoreUnavailable
 
-Connection = psycopg.Connection[TupleRow]
 Cursor = psycopg.Cursor[TupleRow]
 DatabaseError = psycopg.Error
 ConnectionLost = (psycopg.OperationalError, psycopg.InterfaceError)
@@ -21,34 +22,50 @@ LockNotAvailable = errors.LockNotAvailable
 UniqueViolation = errors.UniqueViolation
 
 CONNECT_S: Final = 5
-_SERVER_OPTIONS: Final = " ".join(
-    f"-c {option}"
-    for option in (
-        # A machine that vanished holds no lock and no row for longer than these allow.
-        "tcp_keepalives_idle=5",
-        "tcp_keepalives_interval=2",
-        "tcp_keepalives_count=3",
-        "tcp_user_timeout=10000",
-        "idle_in_transaction_session_timeout=30000",
-        "synchronous_commit=on",
-        "timezone=UTC",
-    )
-)
+ANSWER_S: Final = 60.0
+"""No answer is waited for longer: a server that was stopped keeps its connections open."""
+_SESSION: Final[Mapping[str, str]] = {
+    # A machine that vanished holds no lock and no row for longer than these allow.
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+    "idle_in_transaction_session_timeout": "30000",
+    "synchronous_commit": "on",
+    "search_path": "public",
+    "timezone": "UTC",
+}
 
 T = TypeVar("T")
 
 
-def connect(dsn: str, *, purpose: str) -> Connection:
+class Connection(psycopg.Connection[TupleRow]):
+    """A connection that is given up when the database does not answer for ANSWER_S."""
+
+    answer_s = ANSWER_S
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """As the driver's, but never for ever."""
+        try:
+            return super().wait(gen, interval, self.answer_s if timeout is None else timeout)
+        except psycopg.OperationalError as error:
+            if error.sqlstate is None:
+                self.pgconn.finish()  # whatever it did, it is not known any more
+            raise
+
+
+def connect(dsn: str, *, purpose: str, settings: Mapping[str, str] | None = None) -> Connection:
     """A connection in autocommit mode; `purpose` is shown in pg_stat_activity.
 
-    Raises ConnectionLost. A database that no longer answers is given up after some 10 seconds.
+    `settings` are the server's, for this session. Raises ConnectionLost. A database that no longer
+    answers is given up after some 10 seconds.
     """
-    return psycopg.connect(
+    return Connection.connect(
         dsn,
         autocommit=True,
         connect_timeout=CONNECT_S,
         application_name=f"keytoll {purpose}",
-        options=_SERVER_OPTIONS,
+        options=" ".join(f"-c {n}={v}" for n, v in {**_SESSION, **(settings or {})}.items()),
         keepalives=1,
         keepalives_idle=5,
         keepalives_interval=2,
@@ -101,6 +118,61 @@ class Session:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+class Pool:
+    """A few connections for many threads; those that broke are replaced when they are needed."""
+
+    def __init__(
+        self, dsn: str, *, purpose: str, size: int, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self._dsn = dsn
+        self._purpose = purpose
+        self._settings = settings
+        self._room = BoundedSemaphore(size)
+        self._lock = Lock()
+        self._idle: list[Connection] = []
+        self._closed = False
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """One connection for a block of statements. Raises ConnectionLost."""
+        if not self._room.acquire(timeout=CONNECT_S):
+            raise psycopg.OperationalError("all connections to the database are in use")
+        try:
+            connection = self._taken() or connect(
+                self._dsn, purpose=self._purpose, settings=self._settings
+            )
+            try:
+                yield connection
+            finally:
+                self._put_back(connection)
+        finally:
+            self._room.release()
+
+    def renew(self) -> None:
+        """Close what lies idle: one connection broke, so the others are likely to have."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def close(self) -> None:
+        """End the connections; those in use end when they are put back."""
+        self._closed = True
+        self.renew()
+
+    def _taken(self) -> Connection | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _put_back(self, connection: Connection) -> None:
+        clean = connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        with self._lock:
+            if clean and not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()
 
 
 def unavailable(error: Exception) -> StoreUnavailable:

@@ -16,7 +16,7 @@ def history(
     streams: Collection[str] | None = None,
     until: Mapping[str, int] | None = None,
 ) -> Iterator[Recorded]:
-    """Every event by chain, store (oldest first) and seq, up to where the log ends as this is called.
+    """Every event by chain, store (oldest first) and seq, up to where the log ends now.
 
     `streams` is that of `read`. `until` (store id → seq) ends each store there; a store that it
     does not name is left out.

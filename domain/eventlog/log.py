@@ -10,7 +10,8 @@ from uuid import UUID
 
 from domain.clock import Clock
 from domain.errors import BadValue
-from domain.eventlog.commit import Item, LineStore, MakeEvent, Position, StoreFailure, Writer
+from domain.eventlog.commit import Item, Writer
+from domain.eventlog.lines import LineStore, MakeEvent, Position, StoreFailure
 from domain.eventlog.port import Chain, LogReader, Recorded, StoreUnavailable
 from domain.events.base import Event
 from domain.events.codec import Encoded, encode
@@ -91,7 +92,7 @@ class StoredLog:
         return self._available(self._store.open_requests)
 
     def head(self) -> int:
-        return self._writer.head
+        return self._available(self._store.head)
 
     def earlier(self) -> Sequence[LogReader]:
         return self._available(self._store.earlier)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
 from domain.clock import Clock
-from domain.eventlog.commit import StoreFailure, Taken
+from domain.eventlog.lines import Key, OwnedTail, StoreFailure, Taken
 from domain.eventlog.log import StoredLog
 from domain.eventlog.port import LogReader, Recorded
 from domain.events.base import JsonObject
@@ -16,16 +16,22 @@ from domain.seal import Frontier
 
 def open_memory_log(*, store_id: str = "memory", clock: Clock) -> StoredLog:
     """An empty log."""
-    return StoredLog(MemoryStore(), store_id=store_id, clock=clock)
+    return StoredLog(MemoryStore(store_id), store_id=store_id, clock=clock)
 
 
-class MemoryStore:
+class MemoryStore(OwnedTail):
     """Lines in a list. One thread writes; readers see a row only once `head` covers it."""
 
-    def __init__(self) -> None:
+    def __init__(self, store_id: str = "memory") -> None:
+        super().__init__()
+        self._store_id = store_id
         self._rows: list[Recorded] = []
         self._streams: dict[UUID, dict[int, Recorded]] = {}
         self._open: dict[UUID, None] = {}
+
+    @property
+    def store_id(self) -> str:
+        return self._store_id
 
     def write(self, rows: Sequence[Recorded], *, sealed: Frontier | None) -> None:
         if rows[0].seq != len(self._rows) + 1:
@@ -33,7 +39,7 @@ class MemoryStore:
         fresh: set[tuple[UUID, int]] = set()
         for row in rows:
             key = (row.originator_id, row.originator_version)
-            if key in fresh or self.has(*key):
+            if key in fresh or self.taken([key]):
                 raise Taken
             fresh.add(key)
         for row in rows:
@@ -45,7 +51,7 @@ class MemoryStore:
                     self._open.pop(row.originator_id, None)
         self._rows += rows
 
-    def head(self) -> int:
+    def stored_head(self) -> int:
         return len(self._rows)
 
     def at(self, seq: int) -> Recorded | None:
@@ -54,8 +60,8 @@ class MemoryStore:
     def last(self) -> Recorded | None:
         return self._rows[-1] if self._rows else None
 
-    def has(self, originator_id: UUID, originator_version: int) -> bool:
-        return originator_version in self._streams.get(originator_id, {})
+    def taken(self, keys: Collection[Key]) -> Collection[Key]:
+        return [key for key in keys if key[1] in self._streams.get(key[0], {})]
 
     def stream(self, originator_id: UUID) -> Sequence[Recorded]:
         versions = dict(self._streams.get(originator_id, {}))

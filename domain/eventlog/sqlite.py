@@ -27,7 +27,7 @@ from eventsourcing.sqlite import (
 from domain import sqlite
 from domain.clock import Clock
 from domain.errors import UnsafeSetup
-from domain.eventlog.commit import StoreFailure, Taken
+from domain.eventlog.lines import Key, OwnedTail, StoreFailure, Taken
 from domain.eventlog.log import StoredLog
 from domain.eventlog.port import LogReader, Recorded, StoreUnavailable
 from domain.eventlog.sqlite_rows import (
@@ -110,10 +110,11 @@ class SQLiteLog(StoredLog):
         self._owner.release()
 
 
-class SQLiteStore:
+class SQLiteStore(OwnedTail):
     """The lines of one SQLite file; the last store in it is the one that is written."""
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self._datastore = _Datastore(path)
         self._recorder = _LineRecorder(self._datastore)
         self._stores: list[_Span] = []
@@ -141,7 +142,7 @@ class SQLiteStore:
         if not self._stores:
             raise UnsafeSetup("the file holds no store that could be continued")
         span = self._stores[-1]
-        self._begin(store_id, base=span.base + self.head())
+        self._begin(store_id, base=span.base + self.stored_head())
         return self.store_id
 
     def write(self, rows: Sequence[Recorded], *, sealed: Frontier | None) -> None:
@@ -152,7 +153,7 @@ class SQLiteStore:
         except PersistenceError as error:
             raise StoreFailure(str(error)) from error
 
-    def head(self) -> int:
+    def stored_head(self) -> int:
         return self._head(self._stores[-1])
 
     def at(self, seq: int) -> Recorded | None:
@@ -163,14 +164,9 @@ class SQLiteStore:
         rows = self._select(SELECT_LAST)
         return recorded(rows[0], self._bases) if rows else None
 
-    def has(self, originator_id: UUID, originator_version: int) -> bool:
-        return bool(
-            self._select(
-                "SELECT 1 FROM stored_events WHERE originator_id = ? AND originator_version = ?",
-                originator_id.hex,
-                originator_version,
-            )
-        )
+    def taken(self, keys: Collection[Key]) -> Collection[Key]:
+        statement = "SELECT 1 FROM stored_events WHERE originator_id = ? AND originator_version = ?"
+        return [key for key in keys if self._select(statement, key[0].hex, key[1])]
 
     def stream(self, originator_id: UUID) -> Sequence[Recorded]:
         rows = self._select(SELECT_STREAM, originator_id.hex)

@@ -26,7 +26,7 @@ from api.providers.http import Upstream
 from domain.clock import FixedClock
 from domain.credential import Outcome
 from domain.directory import CredentialView, Directory
-from domain.eventlog.commit import StoreFailure
+from domain.eventlog.lines import StoreFailure
 from domain.eventlog.log import StoredLog
 from domain.eventlog.memory import MemoryStore
 from domain.eventlog.port import Recorded

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from threading import Event
-from uuid import UUID
 
+from domain.eventlog.lines import Key
 from domain.eventlog.memory import MemoryStore
 from domain.eventlog.port import Recorded
 from domain.seal import Frontier
@@ -18,7 +18,7 @@ class FaultyStore(MemoryStore):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("st_1")
         self.before: BaseException | None = None
         self.after: BaseException | None = None
         self.unreadable: BaseException | None = None
@@ -49,9 +49,9 @@ class FaultyStore(MemoryStore):
         self.entered.clear()
         self.gate.clear()
 
-    def head(self) -> int:
+    def stored_head(self) -> int:
         self._may_be_read()
-        return super().head()
+        return super().stored_head()
 
     def at(self, seq: int) -> Recorded | None:
         self._may_be_read()
@@ -63,10 +63,10 @@ class FaultyStore(MemoryStore):
         self._may_be_read()
         return super().read(after=after, limit=limit, streams=streams)
 
-    def has(self, originator_id: UUID, originator_version: int) -> bool:
+    def taken(self, keys: Collection[Key]) -> Collection[Key]:
         if self.blind is not None:
             raise self.blind
-        return super().has(originator_id, originator_version)
+        return super().taken(keys)
 
     def _may_be_read(self) -> None:
         if self.unreadable is not None:

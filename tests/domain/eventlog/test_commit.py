@@ -11,7 +11,7 @@ import pytest
 
 from domain.clock import FixedClock
 from domain.eventlog import commit
-from domain.eventlog.commit import StoreFailure, Taken
+from domain.eventlog.lines import StoreFailure, Taken
 from domain.eventlog.log import StoredLog
 from domain.eventlog.port import Conflict, CorruptLog, Recorded, StoreUnavailable
 from domain.events.codec import decode
