@@ -131,7 +131,7 @@ def _connect(server: Server, settings: Mapping[str, str]) -> Any:
 
     # A pool of our own: no proxy of the environment, and nothing shared between clients.
     pool = get_pool_manager(ca_cert=server.ca_cert, num_pools=1, maxsize=1)
-    client = clickhouse_connect.get_client(
+    client: Any = clickhouse_connect.get_client(
         host=server.host,
         port=server.port,
         interface="https" if server.tls else "http",
@@ -156,7 +156,7 @@ def _check_server(store: ProjectionStore, server: Server, settings: Mapping[str,
     if tuple(map(int, version.split(".")[:2])) < VERSION_MIN:
         oldest = ".".join(map(str, VERSION_MIN))
         raise UnsafeSetup(f"{server.where} is {version}; it must be {oldest} or newer")
-    said = dict(
+    said: dict[str, str] = dict(
         store.query(
             "SELECT name, value FROM system.settings WHERE name IN {names:Array(String)}",
             {"names": list(settings)},

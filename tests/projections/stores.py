@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from projections.migrate import CONTROL, database_of, migrate
+from projections.migrate import database_of, migrate
 from projections.store.clickhouse import open_embedded
 from projections.store.port import ProjectionStore
 
@@ -39,5 +39,5 @@ def tables(engine: ProjectionStore) -> Iterator[ProjectionStore]:
 def bare(engine: ProjectionStore) -> Iterator[ProjectionStore]:
     """The engine without generations, for tests that make and exchange them."""
     yield engine.at("default")
-    for database in (CONTROL, *(database_of(number) for number in range(1, 6))):
+    for database in (engine.site.name, *(database_of(engine, number) for number in range(1, 6))):
         engine.command(f"DROP DATABASE IF EXISTS {database} SYNC")
