@@ -30,8 +30,9 @@ from domain.eventlog.port import Conflict, CorruptLog, StoreUnavailable
 from domain.invoice import InvoiceNotFound, InvoiceSettled
 from domain.invoice_register import PeriodOverlaps
 from domain.vault.port import SecretNotFound, VaultUnavailable
+from projections.inserter import TooManyDeadLetters
 from projections.invoicing import CannotClose
-from projections.projector import AnotherLog, TooManyDeadLetters
+from projections.projector import AnotherLog
 from projections.store.port import ProjectionUnavailable
 
 _log = structlog.get_logger("keytoll.api")

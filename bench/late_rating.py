@@ -104,7 +104,7 @@ def main() -> None:
 
         timed("what-if of the month", what_if)
         rerater = Rerater(
-            log=world.log, projector=lambda: projector, books=books, clock=world.clock
+            log=world.log, projected=lambda: projector, books=books, clock=world.clock
         )
         timed("count what has no price", lambda: unrated_count(store))
         done = timed(f"rate the {UNRATED} that have none", rerater.run)

@@ -32,7 +32,7 @@ def project(world: World, projector_of: Projector, account: str, size: int) -> N
     """Some calls, projected in batches of one size."""
     for _ in range(max(1_000, size // 2)):
         world.call(account, usage=USAGE, tags={"team": "red"})
-    count = world.event_count() - projector_of.position
+    count = world.event_count() - sum(projector_of.reached().values())
     wall_s, cpu_s = perf_counter(), process_time()
     projector_of.catch_up()
     wall_s, cpu_s = perf_counter() - wall_s, process_time() - cpu_s
@@ -59,12 +59,12 @@ def main() -> None:
             project(world, projector, account, size)
         question = UsageQuestion(start=START, end=END, group_by=("day", "model", "tag:team"))
         start = perf_counter()
-        report = usage_report(store, question, as_of=projector.as_of)
+        report = usage_report(store, question, as_of=projector.reached())
         calls = f"{report['totals']['requests']} calls"
         say("a usage report", calls, f"{(perf_counter() - start) * 1e3:.0f} ms")
         start = perf_counter()
         page = RequestsQuestion(start=START, end=END, filters=Filters(account=account))
-        request_list(store, page, as_of=projector.as_of)
+        request_list(store, page, as_of=projector.reached())
         say("a page of requests", calls, f"{(perf_counter() - start) * 1e3:.0f} ms")
         start = perf_counter()
         Projector(log=world.log, store=store, books=world.books).start()

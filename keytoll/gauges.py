@@ -10,7 +10,7 @@ from typing import Final
 from api.chat.inflight import InFlight
 from api.metrics import Metrics
 from keytoll.wiring import Stores
-from projections.projector import Projector
+from projections.projected import Projected, lag_of
 from projections.queries.health import Health, health
 from projections.standing import Standing, standing
 from projections.store.port import ProjectionUnavailable
@@ -45,22 +45,22 @@ class Gauges:
         stores = self._stores
         return standing(
             log=stores.log,
-            projector=self._projector(),
+            projected=self._projected(),
             health=self._health(),
             register=stores.register,
             book=stores.books.current,
         )
 
     def _lag(self) -> float:
-        projector = self._projector()
-        return self._stores.log.head() - (max(projector.position, 0) if projector else 0)
+        projected = self._projected()
+        return sum(lag_of(self._stores.log, projected.reached() if projected else {}).values())
 
     def _of_projections(self, name: str) -> float:
         """Not a number while the projections are not open: unknown is not zero."""
         found = self._health()
         return math.nan if found is None else float(getattr(found, name))
 
-    def _projector(self) -> Projector | None:
+    def _projected(self) -> Projected | None:
         try:
             return self._stores.projections.projector()
         except ProjectionUnavailable:

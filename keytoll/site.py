@@ -101,8 +101,9 @@ class Site:
         pages = Pages(self.sessions, public_url=settings.public_url, version=VERSION)
         return create_app(
             chat=chat,
+            always=[health.router(ready=self.why_not_ready, metrics=self.metrics)],
+            fresh=access.fresh,
             routers=[
-                health.router(ready=self.why_not_ready, metrics=self.metrics),
                 models.router(operations.models),
                 provider_keys.router(operations.provider_keys),
                 api_keys.router(operations.api_keys),
@@ -191,7 +192,7 @@ class Site:
                 directory=stores.directory,
                 log=stores.log,
                 books=stores.books,
-                projector=stores.projections.projector,
+                projected=stores.projections.projector,
                 clock=stores.clock,
             ),
             invoices=InvoiceRoutes(
@@ -228,7 +229,8 @@ class Site:
     def _drift(self) -> tuple[int, Sequence[str]]:
         stores, projector = self.stores, self.stores.projections.projector()
         until = projector.catch_up()
-        return until, drift(log=stores.log, store=projector.store, books=stores.books, until=until)
+        found = drift(log=stores.log, store=projector.store, books=stores.books, until=until)
+        return sum(until.values()), found
 
     async def _remember_key(
         self, credential: CredentialView, outcome: Outcome, reason: str

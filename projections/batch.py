@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -71,15 +71,19 @@ class Batcher:
         self._on_dead_letter = on_dead_letter
         self._open: OrderedDict[UUID, RequestState] = OrderedDict()
 
-    def batch(self, events: Sequence[Recorded], *, skip: Collection[int] = ()) -> Batch:
-        """The rows of some events in their order; those of the seqs to skip only as lines."""
+    def batch(self, events: Sequence[Recorded]) -> Batch:
+        """The rows of some events, in their order."""
         batch = Batch()
         for recorded in events:
-            place = Place.of(recorded, base=self._bases[recorded.store_id])
+            place = self.place(recorded)
             batch.lines.append(place)
-            if recorded.topic not in IGNORED and recorded.seq not in skip:
+            if recorded.topic not in IGNORED:
                 self._add(batch, recorded, place)
         return batch
+
+    def place(self, recorded: Recorded) -> Place:
+        """Where an event stands. Raises KeyError for a store that is not of the log."""
+        return Place.of(recorded, base=self._bases[recorded.store_id])
 
     def _add(self, batch: Batch, recorded: Recorded, place: Place) -> None:
         """The rows of one event. One that cannot be read becomes a dead letter."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from domain.clock import instant_text, parse_instant
 from domain.eventlog.port import EventLog
 from domain.invoice import Period
-from projections.projector import Projector
+from projections.projected import Projected, lag_of
 from projections.queries.health import conflicts, dead_letters, doubled_accounts
 from projections.queries.invoice_lines import billables
 from projections.store.port import ProjectionStore
@@ -70,7 +70,7 @@ def waits(
     period: Period,
     *,
     log: EventLog,
-    projector: Projector,
+    projected: Projected,
     now: datetime,
     grace: timedelta,
     account_id: str | None = None,
@@ -80,11 +80,12 @@ def waits(
     early = too_early(period, now=now, grace=grace)
     if early is not None:
         found.append(Wait(None, early))
-    behind = log.head() - projector.position
+    reached = projected.reached()
+    behind = sum(lag_of(log, reached).values())
     if behind > 0:
         found.append(Wait(None, f"the projections are {behind} events behind the log"))
-    obstacles = Obstacles.of(period, log=log, store=projector.store)
-    billed = billables(projector.store, period, cutoff=projector.as_of, account_id=account_id)
+    obstacles = Obstacles.of(period, log=log, store=projected.store)
+    billed = billables(projected.store, period, cutoff=reached, account_id=account_id)
     # An account whose only call is still open has nothing to bill yet, and is waited for too.
     waiting = {each.account_id for each in billed} | obstacles.open_requests.keys()
     for each in sorted(waiting if account_id is None else waiting & {account_id}):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
+from domain.eventlog.port import HasChains, bases_of, stores_of
 from domain.money import text_of
 from pricing.book import Books
 from projections.batch import Batch, Batcher
-from projections.projector import Source, bases_of
 from projections.rows import COLUMNS, Cells
 from projections.store.port import ProjectionStore
 
@@ -28,25 +28,26 @@ _INSTANTS: Final = frozenset(
 
 def drift(
     *,
-    log: Source,
+    log: HasChains,
     store: ProjectionStore,
     books: Books,
-    until: int,
+    until: Mapping[str, int],
     on_page: Callable[[int], None] | None = None,
 ) -> list[str]:
-    """What differs up to a seq, one sentence each, at most a hundred; empty when nothing does.
+    """What differs, one sentence each, at most a hundred; empty when nothing does.
+
+    `until`: each store that is written → the seq up to which to compare.
 
     Dead letters and conflicts are differences too: what they stand for is not in the tables.
     """
     found = [*_troubles(store)]
     batcher = Batcher(history=log.stream, books=books, bases=bases_of(log))
-    ends = [(each, each.head()) for each in log.earlier()]
-    for source, end in [*ends, (log, until)]:
-        position = 0
+    for source in stores_of(log):
+        position, end = 0, until.get(source.store_id, source.head())
         while position < end and len(found) < FOUND_MAX:
             events = source.read(after=position, limit=min(PAGE, end - position))
             if not events:
-                found.append(f"the log ends at seq {position}, the tables reach {end}")
+                found.append(f"{source.store_id} ends at seq {position}, the tables reach {end}")
                 break
             found += _of_page(store, batcher.batch(events))
             position = events[-1].seq

@@ -18,13 +18,14 @@ from domain.repository import Repository
 from pricing.invoice import Bill, bill
 from projections.closing import Wait, waits
 from projections.documents import draft_document, issued_document
-from projections.projector import Projector
+from projections.projected import Projected
 from projections.queries.invoice_lines import (
     InvoiceQuestion,
     billables,
     invoice_lines,
     price_books,
 )
+from projections.store.port import ProjectionStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,15 @@ class Computed:
     books: list[str]
 
 
-def compute(projector: Projector, question: InvoiceQuestion, account: Account) -> Computed:
+def compute(tables: ProjectionStore, question: InvoiceQuestion, account: Account) -> Computed:
     """The one computation behind drafts and issued invoices."""
     return Computed(
         bill(
-            invoice_lines(projector.store, question),
+            invoice_lines(tables, question),
             carried_in=Money.parse(account.remainder(sandbox=question.sandbox)),
             tax_rate=decimal_of(account.tax_rate, places=RATE_PLACES, what="tax_rate"),
         ),
-        price_books(projector.store, question),
+        price_books(tables, question),
     )
 
 
@@ -61,10 +62,10 @@ def load_account(accounts: Repository, account_id: str) -> Account:
 class Invoices:
     """Reads invoices for the API, the pages and the commands."""
 
-    def __init__(self, *, log: EventLog, register: InvoiceRegister, projector: Projector) -> None:
+    def __init__(self, *, log: EventLog, register: InvoiceRegister, projected: Projected) -> None:
         self._log = log
         self._register = register
-        self._projector = projector
+        self._projected = projected
         self._accounts = Repository(log)
 
     def list(
@@ -93,10 +94,9 @@ class Invoices:
 
         Raises PeriodOverlaps, ProjectionUnavailable.
         """
-        self._projector.catch_up()
+        cutoff = self._projected.catch_up()
         self._register.catch_up()
-        cutoff = self._projector.as_of
-        found = billables(self._projector.store, period, cutoff=cutoff, account_id=account_id)
+        found = billables(self._projected.store, period, cutoff=cutoff, account_id=account_id)
         return [
             self._draft(period, each.account_id, sandbox=each.sandbox, cutoff=cutoff)
             for each in found
@@ -104,10 +104,9 @@ class Invoices:
 
     def running(self, month: Period, *, account_id: str | None = None) -> Sequence[JsonObject]:
         """Drafts of what is still open of a month: from where each account was last closed."""
-        self._projector.catch_up()
+        cutoff = self._projected.catch_up()
         self._register.catch_up()
-        cutoff = self._projector.as_of
-        found = billables(self._projector.store, month, cutoff=cutoff, account_id=account_id)
+        found = billables(self._projected.store, month, cutoff=cutoff, account_id=account_id)
         drafts: list[JsonObject] = []
         for each in dict.fromkeys(billable.account_id for billable in found):
             rest = self.rest(month, each)
@@ -129,7 +128,7 @@ class Invoices:
         return waits(
             period,
             log=self._log,
-            projector=self._projector,
+            projected=self._projected,
             now=now,
             grace=grace,
             account_id=account_id,
@@ -145,7 +144,7 @@ class Invoices:
         question = InvoiceQuestion(
             account_id=account_id, sandbox=sandbox, period=period, cutoff=cutoff
         )
-        computed = compute(self._projector, question, account)
+        computed = compute(self._projected.store, question, account)
         return draft_document(
             computed.bill,
             account_id=account_id,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from domain.errors import DomainError
+from projections.inserter import TooManyDeadLetters
 from projections.migrate import (
     create,
     database_of,
@@ -15,9 +16,10 @@ from projections.migrate import (
     generation_in_force,
     next_generation,
     record,
+    tidy,
 )
-from projections.projector import AnotherLog, Projector, TooManyDeadLetters
-from projections.queries.billing import reach
+from projections.projector import AnotherLog, Projector
+from projections.queries.billing import reach, within
 from projections.rows import COUNTS
 from projections.store.port import ProjectionStore
 
@@ -51,7 +53,8 @@ class RebuildFailed(DomainError):
 class Rebuilt:
     """What a rebuild found."""
 
-    position: int
+    reached: dict[str, int]
+    """Each store that is written → the last seq in the new tables."""
     database: str
     differences: tuple[str, ...]
     """Where the old tables said something else, one sentence each."""
@@ -61,17 +64,19 @@ def rebuild(projector: Projector, *, on_progress: Callable[[int], None] | None =
     """Fill a new generation, compare it with the old one, put it in force.
 
     The projector may be at work meanwhile; it goes on in the new tables. The old ones are dropped
-    at the next start, because somebody may still be reading them. Raises RebuildFailed.
+    by the next rebuild, or by the next start when nobody else uses them: somebody may be reading.
+    Raises RebuildFailed.
     """
     with suppress(AnotherLog, TooManyDeadLetters):
         projector.catch_up()
     store = projector.store
+    tidy(store)
     old, new = generation_in_force(store), next_generation(store)
     fresh = projector.sibling(create(store, new))
     try:
         while fresh.step():
             if on_progress is not None:
-                on_progress(fresh.position)
+                on_progress(sum(fresh.reached().values()))
         differences = _compare(projector, fresh)
         _check(fresh)
     except BaseException:
@@ -83,16 +88,16 @@ def rebuild(projector: Projector, *, on_progress: Callable[[int], None] | None =
         record(store, old, "retired")
 
     projector.exchange(fresh, switch)
-    return Rebuilt(projector.position, database_of(new), differences)
+    return Rebuilt(projector.reached(), database_of(store, new), differences)
 
 
 def facts(store: ProjectionStore, *, until: Mapping[str, int]) -> dict[str, tuple[object, ...]]:
-    """The figures of all tables up to a seq of the store that is written."""
+    """The figures of all tables up to an end of the log."""
     return {
         table: tuple(
             store.query(
                 f"SELECT {', '.join(expressions)} FROM $db.{table} FINAL"  # noqa: S608
-                " WHERE NOT (store_id = {store:String} AND seq > {as_of:UInt64})",
+                f" WHERE {within()}",
                 reach(until),
             )[0]
         )
@@ -101,9 +106,10 @@ def facts(store: ProjectionStore, *, until: Mapping[str, int]) -> dict[str, tupl
 
 
 def _compare(old: Projector, new: Projector) -> tuple[str, ...]:
-    if old.position < 0:
+    if not old.started:
         return ("the old tables are not of this log",)
-    until = {old.store_id: min(old.position, new.position)}
+    now = new.reached()
+    until = {at: min(seq, now[at]) for at, seq in old.reached().items()}
     before, after = facts(old.store, until=until), facts(new.store, until=until)
     return tuple(
         f"{table}: {expression}: was {was}, is {now}"
@@ -115,6 +121,6 @@ def _compare(old: Projector, new: Projector) -> tuple[str, ...]:
 
 def _check(fresh: Projector) -> None:
     """A new generation stands on its own: start from its tables as after a crash."""
-    position = fresh.position
-    if fresh.start() != position:
-        raise RebuildFailed(f"the new tables have a gap after seq {fresh.position}")
+    reached = fresh.reached()
+    if fresh.start() != reached:
+        raise RebuildFailed(f"the new tables reach only {fresh.reached()}")

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from domain.clock import parse_instant
 from domain.eventlog.history import history
-from domain.eventlog.port import EventLog, Recorded
+from domain.eventlog.port import EventLog, Recorded, bases_of
 from domain.events.base import JsonObject
 from domain.events.codec import decode
 from domain.events.requests import TERMINAL_VERSION, RequestRouted
@@ -24,7 +24,6 @@ from pricing.book import Books
 from pricing.invoice import COUNTS, Line, LineKey, bill, key_of
 from pricing.request import RatedRequest
 from projections.batch import cutoff_position
-from projections.projector import bases_of
 from projections.rows import RequestState, fold
 
 

@@ -6,7 +6,7 @@ tables. Both have one shape, so that they can be compared value by value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -21,10 +21,11 @@ from domain.events.requests import RequestRouted
 from domain.invoice_register import InvoiceRegister
 from domain.money import ZERO, Money
 from pricing.book import Books
-from projections.projector import Projector
+from projections.projected import Projected
 from projections.queries.filters import Filters
 from projections.queries.usage import UsageQuestion, usage_report
 from projections.rows import COUNTS, RequestState, fold
+from projections.store.port import ProjectionStore
 from projections.trail import credential_state
 
 TRIES: Final = 5
@@ -52,21 +53,31 @@ def replayed_state(log: EventLog, books: Books, *, account_id: str | None = None
 
 def live_state(
     log: EventLog,
-    projector: Projector,
+    projected: Projected,
     directory: Directory,
     register: InvoiceRegister,
     *,
     account_id: str | None = None,
-) -> tuple[int, JsonObject]:
-    """(seq, state): what memory and tables say now, all at one position of the log."""
+) -> tuple[dict[str, int], JsonObject]:
+    """What memory and tables say now, and how far into each store that is; all at one place."""
     for _ in range(TRIES):
-        seq = projector.catch_up()
+        reached = projected.catch_up()
         directory.catch_up()
         register.catch_up()
-        state = _state(directory, register, _live_totals(projector, seq, account_id), account_id)
-        if not log.read(after=seq, limit=1, streams=SMALL_STREAMS):
+        state = _state(
+            directory, register, _live_totals(projected.store, reached, account_id), account_id
+        )
+        if not _news(log, reached):
             break  # else an account, a key or an invoice moved on meanwhile: look again
-    return seq, state
+    return reached, state
+
+
+def _news(log: EventLog, reached: Mapping[str, int]) -> bool:
+    """An account, a key or an invoice has moved on since."""
+    return any(
+        chain.written.read(after=reached[chain.written.store_id], limit=1, streams=SMALL_STREAMS)
+        for chain in log.chains()
+    )
 
 
 def differences(
@@ -198,7 +209,9 @@ def _name(routed: RequestRouted) -> str:
     return f"{routed.account_id}/sandbox" if routed.sandbox else routed.account_id
 
 
-def _live_totals(projector: Projector, seq: int, account_id: str | None) -> dict[str, JsonObject]:
+def _live_totals(
+    tables: ProjectionStore, reached: Mapping[str, int], account_id: str | None
+) -> dict[str, JsonObject]:
     question = UsageQuestion(
         start=BEGINNING,
         end=END,
@@ -206,7 +219,7 @@ def _live_totals(projector: Projector, seq: int, account_id: str | None) -> dict
         filters=Filters(account=account_id),
     )
     totals = {}
-    for row in usage_report(projector.store, question, as_of={projector.store_id: seq})["rows"]:
+    for row in usage_report(tables, question, as_of=reached)["rows"]:
         name = f"{row['account']}/sandbox" if row["sandbox"] else row["account"]
         totals[name] = {unit: row[unit] for unit in (*TALLIES, *COUNTS)}
         # A group in which nothing has a price shows no amount; its sum is still nothing.

@@ -9,7 +9,7 @@ from domain.eventlog.port import EventLog
 from domain.events.base import JsonObject
 from domain.invoice_register import InvoiceRegister
 from pricing.book import PriceBook
-from projections.projector import Projector
+from projections.projected import Projected
 from projections.queries.health import Health
 
 
@@ -51,12 +51,12 @@ class Standing:
 def standing(
     *,
     log: EventLog,
-    projector: Projector | None,
+    projected: Projected | None,
     health: Health | None,
     register: InvoiceRegister,
     book: PriceBook,
 ) -> Standing:
-    """As of now; `health` was asked of the projector's store, over whatever time the reader wants.
+    """As of now; `health` was asked of the tables, over whatever time the reader wants.
 
     Raises StoreUnavailable.
     """
@@ -64,8 +64,8 @@ def standing(
     closed = [invoice.period.end for invoice in register.all()]
     return Standing(
         store_id=log.store_id,
-        events=log.head(),
-        projected=None if projector is None else max(projector.position, 0),
+        events=sum(chain.written.head() for chain in log.chains()),
+        projected=None if projected is None else sum(projected.reached().values()),
         open_requests=len(log.open_requests()),
         health=health,
         newest_closed_period_end=instant_text(max(closed)) if closed else None,

@@ -27,7 +27,7 @@ from domain.invoice_series import ENTITY, InvoiceIssued, series_of
 from domain.repository import Repository
 from projections.closing import Obstacles, too_early
 from projections.invoicing import CannotClose, Computed, compute, load_account
-from projections.projector import Projector
+from projections.projected import Projected
 from projections.queries.invoice_lines import Billable, InvoiceQuestion, billables
 
 TRIES: Final = 10
@@ -67,14 +67,14 @@ class Closer:
         self,
         *,
         log: EventLog,
-        projector: Projector,
+        projected: Projected,
         register: InvoiceRegister,
         seal: Callable[[], Recorded],
         clock: Clock,
         entity: str = ENTITY,
     ) -> None:
         self._log = log
-        self._projector = projector
+        self._projected = projected
         self._register = register
         self._seal = seal
         self._clock = clock
@@ -101,10 +101,10 @@ class Closer:
             load_account(self._accounts, account_id)
         seal = self._freeze(period)
         issued = self._issued(period, account_id)
-        obstacles = Obstacles.of(period, log=self._log, store=self._projector.store)
+        obstacles = Obstacles.of(period, log=self._log, store=self._projected.store)
         refused: dict[str, str] = {}
         for each in billables(
-            self._projector.store, period, cutoff=self._cutoff(seal), account_id=account_id
+            self._projected.store, period, cutoff=self._cutoff(seal), account_id=account_id
         ):
             try:
                 if (each.account_id, each.sandbox) not in issued:
@@ -133,8 +133,7 @@ class Closer:
         seal = _Seal.of(self._seal())
         if seal.recorded_at < period.end:
             raise CannotClose("the clock of the log has not passed the period's end")
-        self._projector.catch_up()
-        if self._projector.position < seal.seq:
+        if self._projected.catch_up()[self._log.store_id] < seal.seq:
             raise CannotClose("the projections have not reached the seal")
         return seal
 
@@ -153,7 +152,7 @@ class Closer:
                 period=period,
                 cutoff=self._cutoff(seal),
             )
-            computed = compute(self._projector, question, account)
+            computed = compute(self._projected.store, question, account)
             try:
                 self._append(account, question, computed, seal)
             except Conflict:

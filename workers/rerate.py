@@ -7,7 +7,7 @@ is the next version of the request's stream and can be stored once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from domain.usage import UNITS
 from pricing.book import Books, PriceBook
 from pricing.rate import Rating
 from pricing.request import RatedRequest
-from projections.projector import Projector, bases_of
+from projections.projected import Projected
 from projections.queries.unrated import WaitingQuestion, waiting_requests
 from projections.rows import fold
 
@@ -57,9 +57,9 @@ class _Scan:
     """A walk through all that waits, page by page."""
 
     book: PriceBook
-    after_position: int
-    """What the tables had here was rated by this very book before."""
-    upto_position: int
+    after: Mapping[str, int] | None
+    """What the tables had up to here was rated by this very book before."""
+    upto: Mapping[str, int]
     overdue: datetime
     last: UUID | None = None
 
@@ -71,17 +71,16 @@ class Rerater:
         self,
         *,
         log: EventLog,
-        projector: Callable[[], Projector],
+        projected: Callable[[], Projected],
         books: Books,
         clock: Clock,
         limit: timedelta = timedelta(days=LIMIT_DAYS),
     ) -> None:
         self._log = log
-        self._projector = projector
+        self._projected = projected
         self._books = books
         self._clock = clock
         self._limit = limit
-        self._base = bases_of(log)[log.store_id]
         self._done: _Scan | None = None
         self._done_at_s = 0.0
         self._scan: _Scan | None = None
@@ -99,7 +98,7 @@ class Rerater:
 
     def run(self) -> Rerated:
         """A whole walk over what the log has now, whether or not one is due."""
-        self._projector().catch_up()
+        self._projected().catch_up()
         scan, total = self._new_scan(), Rerated()
         while scan is not None:
             found, scan = self._page(scan)
@@ -107,7 +106,7 @@ class Rerater:
         return total
 
     def _due(self) -> bool:
-        ready = self._projector().position >= 0
+        ready = any(self._projected().reached().values())
         if self._done is None or self._done.book is not self._books.current:
             return ready
         return ready and self._clock.monotonic_s() - self._done_at_s >= RESCAN_S
@@ -116,12 +115,12 @@ class Rerater:
         """What one page gave, and where the next one begins."""
         question = WaitingQuestion(
             book=scan.book.hash,
-            after_position=scan.after_position,
+            after=scan.after,
             overdue=scan.overdue,
             after_request=scan.last,
             limit=PAGE,
         )
-        requests = waiting_requests(self._projector().store, question)
+        requests = waiting_requests(self._projected().store, question)
         found = self._rerate(requests, scan)
         return found, replace(scan, last=requests[-1]) if len(requests) == PAGE else None
 
@@ -130,8 +129,8 @@ class Rerater:
         book, done = self._books.current, self._done
         return _Scan(
             book=book,
-            after_position=done.upto_position if done and done.book is book else 0,
-            upto_position=self._base + max(self._projector().position, 0),
+            after=done.upto if done and done.book is book else None,
+            upto=self._projected().reached(),
             overdue=self._clock.now() - self._limit,
         )
 
@@ -172,7 +171,7 @@ def decide(
 
     if parse_instant(state.terminal_at) < overdue:
         return rerated(state.book, WRITTEN_OFF)
-    now = replace(state, book=book).rated(books)
+    now = state._replace(book=book).rated(books)
     if now is not None and knows_more(now, before):
         return rerated(book, PRICE_ADDED)
     return None

@@ -19,7 +19,7 @@ from domain.events.base import JsonObject
 from domain.ids import parse_id
 from pricing.book import Books
 from projections.documents import json_bytes
-from projections.projector import Projector
+from projections.projected import Projected
 from projections.queries.filters import Filters, tag_of
 from projections.queries.requests import LIMIT_DEFAULT, RequestsQuestion, request_list
 from projections.queries.usage import UsageQuestion, groups_of, usage_csv, usage_report
@@ -39,7 +39,7 @@ class UsageRoutes:
     directory: Directory
     log: EventLog
     books: Books
-    projector: Callable[[], Projector]
+    projected: Callable[[], Projected]
     """Raises ProjectionUnavailable while the projections are not open."""
     clock: Clock
 
@@ -107,8 +107,8 @@ def router(usage: UsageRoutes) -> APIRouter:
             group_by=groups_of(group_by),
             filters=usage.reach(caller, filters, account),
         )
-        projector = usage.projector()
-        answer = usage_report(projector.store, question, as_of=projector.as_of)
+        projected = usage.projected()
+        answer = usage_report(projected.store, question, as_of=projected.reached())
         if form == "csv":
             return Response(usage_csv(answer), media_type="text/csv; charset=utf-8")
         return Response(json_bytes(answer), media_type="application/json")
@@ -133,8 +133,8 @@ def router(usage: UsageRoutes) -> APIRouter:
             after=after,
             limit=limit,
         )
-        projector = usage.projector()
-        return request_list(projector.store, question, as_of=projector.as_of)
+        projected = usage.projected()
+        return request_list(projected.store, question, as_of=projected.reached())
 
     @routes.get("/requests/{request_id}", response_model=None, responses={200: {"model": Receipt}})
     def request(request_id: str, caller: Annotated[Caller, anybody]) -> JsonObject:

@@ -58,10 +58,10 @@ class CallPages:
             after=after,
             limit=limit,
         )
-        projector = self.usage.projector()
-        as_of = projector.as_of
+        projected = self.usage.projected()
+        as_of = projected.reached()
         return {
-            "listed": request_list(projector.store, question, as_of=as_of),
+            "listed": request_list(projected.store, question, as_of=as_of),
             "place": place_of(as_of),
             "running": [] if after else self.running(caller, choices),
             "after": after,
@@ -73,9 +73,9 @@ class CallPages:
         if choices.end <= self.usage.clock.now() or choices.is_filtered:
             return []
         reach = self.usage.reach(caller, Filters(), choices["account"] or None)
-        projector = self.usage.projector()
+        projected = self.usage.projected()
         found = []
-        for request in open_requests(projector.store, reach.account, as_of=projector.as_of):
+        for request in open_requests(projected.store, reach.account, as_of=projected.reached()):
             state = request_state(self.usage.log.stream(request))
             if (
                 state is None

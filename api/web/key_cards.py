@@ -183,8 +183,8 @@ def month_of_use(operations: Operations, account_id: str) -> dict[str, MonthOfUs
         filters=Filters(account=account_id),
     )
     try:
-        projector = usage.projector()
-        report = usage_report(projector.store, question, as_of=projector.as_of)
+        projected = usage.projected()
+        report = usage_report(projected.store, question, as_of=projected.reached())
     except DomainError as error:
         if api_error(error).code != "projection_unavailable":
             raise

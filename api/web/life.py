@@ -153,10 +153,10 @@ def _belongs(
     first = state.routed.attempt_of or request_id
     events = [event_id(each.originator_id, each.originator_version) for each in recorded]
     try:
-        projector = usage.projector()
+        projected = usage.projected()
         return {
-            "attempts": attempts(projector.store, account, parse_id("req", first)),
-            "billed": billed(projector.store, account, events, as_of=projector.as_of),
+            "attempts": attempts(projected.store, account, parse_id("req", first)),
+            "billed": billed(projected.store, account, events, as_of=projected.reached()),
             "first_attempt": first,
         }
     except ProjectionUnavailable:

@@ -71,8 +71,8 @@ class UsagePages:
 
     def figures(self, caller: Caller, choices: Choices) -> Figures:
         """Everything that is shown, as of one position."""
-        projector = self.usage.projector()
-        store, as_of = projector.store, projector.as_of
+        projected = self.usage.projected()
+        store, as_of = projected.store, projected.reached()
         question = self.question(caller, choices, choices.span, choices.by)
         report = usage_report(store, question, as_of=as_of)
         whole, by_span = latency(store, question, as_of=as_of, span=choices.span)
@@ -80,9 +80,9 @@ class UsagePages:
 
     def export(self, caller: Caller, choices: Choices, form: Literal["csv", "json"]) -> bytes:
         """The table as a file: what the JSON route answers."""
-        projector = self.usage.projector()
+        projected = self.usage.projected()
         question = self.question(caller, choices, choices.span, choices.by)
-        answer = usage_report(projector.store, question, as_of=projector.as_of)
+        answer = usage_report(projected.store, question, as_of=projected.reached())
         return usage_csv(answer).encode() if form == "csv" else json_bytes(answer)
 
     def chart(self, figures: Figures, choices: Choices) -> JsonObject:
@@ -208,7 +208,7 @@ OPTIONS: Final = {
 def still(request: Request, usage: UsageRoutes) -> bool:
     """The part that asks is as of where the projections are."""
     known = request.query_params.get("known", "")
-    return bool(known) and known == place_of(usage.projector().as_of)
+    return bool(known) and known == place_of(usage.projected().reached())
 
 
 def place_of(as_of: Mapping[str, int]) -> str:

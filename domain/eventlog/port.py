@@ -85,23 +85,27 @@ class Chain:
         return self.stores[-1]
 
 
-class EventLog(LogReader, Protocol):
+class HasChains(Protocol):
+    """What is made of chains of stores: a log, as far as its readers go."""
+
+    def chains(self) -> Sequence[Chain]:
+        """At least one. The first holds invoices and price lists, the last takes new accounts."""
+
+    def stream(self, originator_id: UUID) -> Sequence[Recorded]:
+        """All events of one stream, by version, from whatever chain holds it."""
+
+
+class EventLog(LogReader, HasChains, Protocol):
     """The whole log of an installation: one chain, or several that share the accounts.
 
     Any thread may call anything.
     """
-
-    def chains(self) -> Sequence[Chain]:
-        """At least one. The first holds invoices and price lists, the last takes new accounts."""
 
     def home(self, account_id: str | None) -> str:
         """The store to which the account's events are written.
 
         That of a chain where the account has events; else, and for None, where a new account goes.
         """
-
-    def stream(self, originator_id: UUID) -> Sequence[Recorded]:
-        """All events of one stream, by version, from whatever chain holds it."""
 
     def submit(self, *events: Event, account_id: str | None) -> Future[tuple[Recorded, ...]]:
         """Queue events that must become durable together; the future resolves once they are.
@@ -135,17 +139,17 @@ class EventLog(LogReader, Protocol):
         """Finish what was submitted, then refuse more."""
 
 
-def stores_of(log: EventLog) -> tuple[LogReader, ...]:
+def stores_of(log: HasChains) -> tuple[LogReader, ...]:
     """All stores, chain by chain, each chain from its oldest store on."""
     return tuple(store for chain in log.chains() for store in chain.stores)
 
 
-def heads_of(log: EventLog) -> dict[str, int]:
+def heads_of(log: HasChains) -> dict[str, int]:
     """Store id → its last durable seq, of all stores."""
     return {store.store_id: store.head() for store in stores_of(log)}
 
 
-def bases_of(log: EventLog) -> dict[str, int]:
+def bases_of(log: HasChains) -> dict[str, int]:
     """Store id → the number of events before it in its chain, of all stores."""
     bases: dict[str, int] = {}
     for chain in log.chains():

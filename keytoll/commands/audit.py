@@ -100,19 +100,19 @@ def _place(stores: Stores, args: argparse.Namespace) -> tuple[str, int]:
 
 
 def _check(stores: Stores, args: argparse.Namespace, console: Console) -> int:
-    seq, live = live_state(
+    reached, live = live_state(
         stores.log,
         stores.projections.open(),
         stores.directory,
         stores.register,
         account_id=args.account,
     )
-    past = PastLog(stores.log, until=seq)
+    past = PastLog(stores.log, until=reached[stores.log.store_id])
     replayed = replayed_state(past, stores.books, account_id=args.account)
     found = [*differences(replayed, live), *unagreed_rates(past, account_id=args.account)]
     if args.json:
         answer = {
-            "as_of": {stores.log.store_id: seq},
+            "as_of": reached,
             "equal": not found,
             "differences": [
                 {"place": place, "replayed": ours, "live": theirs} for place, ours, theirs in found

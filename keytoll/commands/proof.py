@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from domain.errors import BadValue
@@ -133,10 +133,10 @@ def drift(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     until = projector.catch_up()
     found = drift_of(log=stores.log, store=projector.store, books=stores.books, until=until)
     if args.json:
-        answer = {"equal": not found, "as_of": {stores.log.store_id: until}, "differences": found}
+        answer = {"equal": not found, "as_of": until, "differences": found}
         console.answer(answer)
     elif not found:
-        console.say(f"the projections say what the log says, up to seq {until}")
+        console.say(f"the projections say what the log says, up to {_shown(until)}")
     for each in found[:SHOWN_MAX]:
         console.complain(each)
     return 1 if found else 0
@@ -148,10 +148,10 @@ def rebuild(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     projector.catch_up()
     rebuilt = rebuild_tables(projector)
     if args.json:
-        answer = {"position": rebuilt.position, "differences": list(rebuilt.differences)}
+        answer = {"as_of": rebuilt.reached, "differences": list(rebuilt.differences)}
         console.answer(answer)
     else:
-        console.say(f"rebuilt up to seq {rebuilt.position}, now in {rebuilt.database}")
+        console.say(f"rebuilt up to {_shown(rebuilt.reached)}, now in {rebuilt.database}")
     for each in rebuilt.differences[:SHOWN_MAX]:
         console.complain(f"the old tables differed: {each}")
     return 1 if rebuilt.differences else 0
@@ -160,11 +160,11 @@ def rebuild(stores: Stores, args: argparse.Namespace, console: Console) -> int:
 def status(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     """Where everything stands."""
     projector = stores.projections.open()
-    if projector.position < 0:
+    if not projector.started:
         projector.start()
     answer = standing(
         log=stores.log,
-        projector=projector,
+        projected=projector,
         health=health(projector.store, since=BEGINNING),
         register=stores.register,
         book=stores.books.current,
@@ -175,6 +175,10 @@ def status(stores: Stores, args: argparse.Namespace, console: Console) -> int:
         for name, value in answer.items():
             console.say(f"{name:<26} {value}")
     return 0
+
+
+def _shown(place: Mapping[str, int]) -> str:
+    return ", ".join(f"seq {seq} of {store}" for store, seq in place.items())
 
 
 COMMANDS: Final[tuple[Command, ...]] = (

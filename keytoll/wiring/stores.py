@@ -32,7 +32,7 @@ from pricing.additions import additions
 from pricing.book import Books, PriceBook
 from pricing.load import shipped_names
 from projections.invoicing import Invoices
-from projections.projector import Projector
+from projections.projected import Projected
 from workers.close import Closer
 from workers.rerate import Rerater
 from workers.seal import Sealer
@@ -100,7 +100,7 @@ class Stores:
         """What closes periods; opens the projections."""
         return Closer(
             log=self.log,
-            projector=self.projections.open(),
+            projected=self.projections.open(),
             register=self.register,
             seal=self.sealer.seal,
             clock=self.clock,
@@ -110,7 +110,7 @@ class Stores:
         """What rates late; opens the projections when it is first used."""
         return Rerater(
             log=self.log,
-            projector=self.projections.open,
+            projected=self.projections.open,
             books=self.books,
             clock=self.clock,
             limit=timedelta(days=self.settings.unrated_days),
@@ -121,9 +121,13 @@ class Stores:
         """What marks issued invoices as paid, voids and credits them."""
         return Receivables(log=self.log, register=self.register, clock=self.clock)
 
-    def invoices(self, projector: Projector) -> Invoices:
+    def invoices(self, projected: Projected) -> Invoices:
         """What reads invoices."""
-        return Invoices(log=self.log, register=self.register, projector=projector)
+        return Invoices(log=self.log, register=self.register, projected=projected)
+
+    def follow(self) -> None:
+        """Take in what was recorded since, by whatever process. Raises StoreUnavailable."""
+        self.directory.catch_up()
 
     def close(self) -> None:
         """Release everything."""

@@ -12,13 +12,31 @@ from typing import Final
 
 from projections.store.port import Value
 
-_PERIODS: Final = """
+_LAST: Final = 2**64 - 1
+
+
+def within(line: str = "") -> str:
+    """The condition for rows up to an end of the log that `reach` gives; `line` names their table.
+
+    The stores that a restored log continues have ended, and count whole.
+    """
+    ends = "{stores:Array(String)}, {seqs:Array(UInt64)}"
+    return f"{line}seq <= transform({line}store_id, {ends}, toUInt64({_LAST}))"
+
+
+def reach(as_of: Mapping[str, int]) -> dict[str, Value]:
+    """The parameters of `within` for an end of the log: the last seq to count of each store that is
+    written."""
+    return {"stores": list(as_of.keys()), "seqs": list(as_of.values())}
+
+
+_PERIODS: Final = f"""
     SELECT account_id, sandbox,
         arraySort(p -> p.3, groupArray((period_start, period_end, cutoff, invoice_id))) AS closed
     FROM $db.closed_periods FINAL
-    WHERE NOT (store_id = {store:String} AND seq > {as_of:UInt64})
+    WHERE {within()}
     GROUP BY account_id, sandbox
-"""
+"""  # noqa: S608 - put together from our own text; values are parameters
 
 BILLED_LINES: Final = f"""
     SELECT l.*,
@@ -36,18 +54,9 @@ BILLED_LINES: Final = f"""
     FROM $db.request_lines AS l FINAL
     LEFT JOIN ({_PERIODS}) AS periods
         ON l.account_id = periods.account_id AND l.sandbox = periods.sandbox
-    WHERE NOT (l.store_id = {{store:String}} AND l.seq > {{as_of:UInt64}})
+    WHERE {within("l.")}
 """  # noqa: S608 - put together from our own text; values are parameters
 """request_lines with `billed_at`, `billed_in` (invoice id or ''), `billed_start`, `billed_end`."""
-
-
-def reach(as_of: Mapping[str, int]) -> dict[str, Value]:
-    """The parameters of `BILLED_LINES` for an end of the log: its store, and the last seq to count.
-
-    The stores that a restored log continues have ended, and count whole.
-    """
-    ((store, seq),) = as_of.items()
-    return {"store": store, "as_of": seq}
 
 
 ENDED_WITHIN: Final = """

@@ -57,7 +57,7 @@ class InvoiceQuestion:
     sandbox: bool
     period: Period
     cutoff: Mapping[str, int]
-    """The store that is written → the last seq that counts."""
+    """Each store that is written → the last seq that counts."""
 
     def parameters(self) -> dict[str, Value]:
         return {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from projections.queries.billing import ENDED_WITHIN, reach
+from projections.queries.billing import ENDED_WITHIN, reach, within
 from projections.queries.usage import GROUPS, UsageQuestion
 from projections.rows import micros
 from projections.store.port import ProjectionStore
@@ -43,7 +43,7 @@ def latency(
             countIf(isNotNull(total_ms)), countIf(isNotNull(first_byte_ms))
         FROM $db.request_lines AS l
         WHERE version = 2 AND sign = 1 AND state = 'settled'
-            AND NOT (l.store_id = {{store:String}} AND l.seq > {{as_of:UInt64}})
+            AND {within("l.")}
             {ENDED_WITHIN} {conditions}
         GROUP BY span WITH ROLLUP
     """  # noqa: S608 - put together from our own text; values are parameters

@@ -64,10 +64,22 @@ def open_requests(
 ) -> Sequence[UUID]:
     """Requests that were routed among the newest events and that none of these has ended, the
     newest first."""
-    ((store_id, seq),) = as_of.items()
+    found = [
+        row
+        for at, seq in as_of.items()
+        for row in _open_in(store, account_id, store_id=at, seq=seq)
+    ]
+    found.sort(key=lambda row: row[1], reverse=True)
+    return [request for request, _ in found[:OPEN_MAX]]
+
+
+def _open_in(
+    store: ProjectionStore, account_id: str | None, *, store_id: str, seq: int
+) -> Sequence[tuple[UUID, int]]:
+    """The same of one store, each with when it was routed."""
     rows = store.query(
         """
-        SELECT originator_id FROM $db.log_lines
+        SELECT originator_id, toUnixTimestamp64Micro(max(recorded_at)) FROM $db.log_lines
         WHERE store_id = {store:String} AND seq > {after:Int64} AND seq <= {seq:Int64}
             AND startsWith(topic, 'request.')
             AND ({account:String} = '' OR account_id = {account:String})
@@ -82,7 +94,7 @@ def open_requests(
             "limit": OPEN_MAX,
         },
     )
-    return [request for (request,) in rows]
+    return [(request, routed_at) for request, routed_at in rows]
 
 
 def billed(

@@ -15,7 +15,7 @@ from domain.errors import BadValue
 from domain.events.base import JsonObject
 from domain.ids import public_id
 from domain.money import text_of
-from projections.queries.billing import BILLED_EVENTS, ENDED_WITHIN, reach
+from projections.queries.billing import BILLED_EVENTS, ENDED_WITHIN, reach, within
 from projections.queries.filters import Filters
 from projections.rows import COUNTS, micros
 from projections.store.port import ProjectionStore, Row, Value
@@ -114,7 +114,7 @@ def _candidates(
     sql = f"""
         SELECT request_id, toUnixTimestamp64Micro(terminal_at)
         FROM $db.request_lines AS l
-        WHERE sign = 1 AND NOT (l.store_id = {{store:String}} AND l.seq > {{as_of:UInt64}})
+        WHERE sign = 1 AND {within("l.")}
             {conditions} {ENDED_WITHIN} {keyset}
         ORDER BY terminal_at DESC, toString(request_id) DESC
         LIMIT {{limit:UInt64}}

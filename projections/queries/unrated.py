@@ -6,13 +6,14 @@ would merge all the others too: a row that was inserted twice counts once either
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from domain.ids import public_id
+from projections.queries.billing import reach, within
 from projections.rows import instant_of, micros
 from projections.store.port import ProjectionStore, Value
 
@@ -23,11 +24,12 @@ _STANDING: Final = "uniqExactIf(event_id, sign = 1) - uniqExactIf(event_id, sign
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WaitingQuestion:
-    """Which of them: past a position of the log and last rated by another book, or overdue."""
+    """Which of them: past an end of the log and last rated by another book, or overdue."""
 
     book: str
     """The book in force; what it has left without a price, it would again."""
-    after_position: int
+    after: Mapping[str, int] | None
+    """Each store that is written → the last seq that is not asked for; None: none is."""
     overdue: datetime
     """Whatever ended before this is asked for too."""
     after_request: UUID | None
@@ -41,14 +43,15 @@ def waiting_requests(store: ProjectionStore, question: WaitingQuestion) -> Seque
         SELECT request_id
         FROM (
             SELECT request_id, {_STANDING} AS standing,
-                max(position) AS place, argMaxIf(price_book, version, sign = 1) AS last_book,
+                max({{everything:Bool}} OR NOT ({within()})) AS fresh,
+                argMaxIf(price_book, version, sign = 1) AS last_book,
                 min(toUnixTimestamp64Micro(terminal_at)) AS ended
             FROM $db.request_lines
             WHERE {_WAITING} AND toString(request_id) > {{after_request:String}}
             GROUP BY request_id
         )
         WHERE standing > 0
-            AND ((last_book != {{book:String}} AND place > {{after:UInt64}})
+            AND ((last_book != {{book:String}} AND fresh)
                 OR ended < {{overdue:Int64}})
         ORDER BY toString(request_id)
         LIMIT {{limit:UInt64}}
@@ -57,7 +60,8 @@ def waiting_requests(store: ProjectionStore, question: WaitingQuestion) -> Seque
         sql,
         {
             "book": question.book,
-            "after": question.after_position,
+            "everything": question.after is None,
+            **reach(question.after or {"": 0}),
             "overdue": micros(question.overdue),
             "after_request": str(question.after_request or ""),
             "limit": question.limit,

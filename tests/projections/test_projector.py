@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from domain.eventlog.port import CorruptLog, Recorded
+from domain.eventlog.port import Chain, CorruptLog, Recorded
 from domain.events.base import Event
 from domain.events.codec import UnreadableEvent, decode, line_hash
 from domain.events.registry import EVENTS
 from pricing.book import Books, UnknownBook, book_of
 from projections import batch as batch_module
 from projections.drift import drift
-from projections.projector import AnotherLog, Projector, StoreSource, TooManyDeadLetters
+from projections.inserter import TooManyDeadLetters
+from projections.projector import AnotherLog, Projector
 from projections.queries.health import (
     conflicts,
     dead_letters,
@@ -62,10 +63,13 @@ class OtherLog:
     def __init__(self, events: Sequence[Recorded]) -> None:
         self.events = list(events)
 
-    def earlier(self) -> Sequence[StoreSource]:
-        return ()
+    def chains(self) -> Sequence[Chain]:
+        return [Chain((self,))]
 
-    def read(self, *, after: int, limit: int) -> Sequence[Recorded]:
+    def read(
+        self, *, after: int, limit: int, streams: Collection[str] | None = None
+    ) -> Sequence[Recorded]:
+        assert streams is None
         return self.events[after : after + limit]
 
     def stream(self, originator_id: UUID) -> Sequence[Recorded]:
@@ -109,7 +113,7 @@ def everything(world: World, store: ProjectionStore) -> Any:
 
 
 def differences(world: World, store: ProjectionStore) -> list[str]:
-    return drift(log=world.log, store=store, books=world.books, until=world.event_count())
+    return drift(log=world.log, store=store, books=world.books, until=end(world))
 
 
 @pytest.fixture
@@ -171,7 +175,7 @@ def test_a_store_that_is_away_is_tried_again(
     projector = projector_of(world, FragileStore(tables, at=2, after=True, how=away))
     with pytest.raises(ProjectionUnavailable):
         projector.step()
-    assert projector.position == 0
+    assert projector.reached() == {"store-1": 0}
     projector.catch_up()
     assert everything(world, tables) == whole
     assert dead_letters(tables) == 0
@@ -181,7 +185,7 @@ def test_reading_again_changes_nothing(world: World, tables: ProjectionStore, wh
     projector = projector_of(world, tables, batch_events_max=50)
     for back in (0, 30, 11):
         projector.catch_up()
-        projector.seek(back)
+        projector.seek({"store-1": back})
     projector.catch_up()
     assert everything(world, tables) == whole
     assert conflicts(tables) == 0
@@ -194,7 +198,7 @@ def test_a_gap_in_the_tables_is_read_again(
     tables.command("DELETE FROM $db.log_lines WHERE seq BETWEEN 20 AND 25")
     tables.command("DELETE FROM $db.request_lines WHERE seq BETWEEN 20 AND 25")
     again = projector_of(world, tables)
-    assert again.start() == 19
+    assert again.start() == {"store-1": 19}
     # The engine remembers tokens of whole batches; this batch is another one.
     again.catch_up()
     assert everything(world, tables) == whole
@@ -220,7 +224,7 @@ def test_a_second_payload_never_replaces_the_first(world: World, tables: Project
     events[position] = events[position]._replace(line=line, hash=line_hash(line))
     other = Projector(log=OtherLog(events), store=tables, books=world.books)
     other.start()
-    other.seek(0)
+    other.seek({"store-1": 0})
     other.catch_up()
     assert facts(tables, until=end(world))["request_lines"] == before
     owner = events[position].account_id or ""
@@ -279,7 +283,7 @@ def test_what_cannot_be_read_becomes_a_dead_letter_and_is_tried_again(
         patched.setattr(batch_module, "decode", older_program)
         projector.catch_up()
         assert projector.retry_dead_letters() == 0
-    assert projector.position == world.event_count()
+    assert projector.reached() == end(world)
     assert heard[0] == f"{bad.seq} UnreadableEvent: unknown ['surprise']"
     # Whom it may concern is blocked, others are not.
     assert dead_letters(tables) == dead_letters(tables, account_id=bad.account_id) == 1
@@ -299,7 +303,7 @@ def test_many_dead_letters_stop_the_projector(tables: ProjectionStore) -> None:
     projector = Projector(log=damaged(world, 30), store=tables, books=world.books)
     with pytest.raises(TooManyDeadLetters):
         projector.step()
-    assert (projector.position, dead_letters(tables)) == (0, 0)
+    assert (projector.reached(), dead_letters(tables)) == ({"store-1": 0}, 0)
 
 
 def test_a_book_that_the_program_lacks_stops_it(world: World, tables: ProjectionStore) -> None:
@@ -324,8 +328,8 @@ def test_drift_names_what_was_changed(world: World, tables: ProjectionStore) -> 
     # A log that has no such event.
     shorter = OtherLog(list(world.log.read(after=0, limit=10_000))[:-3])
     assert any(
-        "the log ends" in each
-        for each in drift(log=shorter, store=tables, books=world.books, until=world.event_count())
+        "ends at seq" in each
+        for each in drift(log=shorter, store=tables, books=world.books, until=end(world))
     )
 
 

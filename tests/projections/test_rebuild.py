@@ -55,8 +55,8 @@ def test_a_rebuild_gives_the_same_and_is_put_in_force(bare: ProjectionStore) -> 
     prepare(fresh)
     assert fresh.database == "keytoll_g2"
     assert databases(bare) == {"keytoll_g2"}
-    assert projector_of(world, fresh).start() == world.event_count()
-    assert not drift(log=world.log, store=fresh, books=world.books, until=world.event_count())
+    assert projector_of(world, fresh).start() == end(world)
+    assert not drift(log=world.log, store=fresh, books=world.books, until=end(world))
 
 
 def test_a_rebuild_says_what_was_wrong_and_mends_it(bare: ProjectionStore) -> None:
@@ -112,7 +112,7 @@ def test_a_rebuild_while_events_arrive_loses_none(bare: ProjectionStore) -> None
         thread.join()
     assert rebuilt.differences == ()
     projector.catch_up()
-    assert not drift(log=world.log, store=bare, books=world.books, until=world.event_count())
+    assert not drift(log=world.log, store=bare, books=world.books, until=end(world))
 
 
 @pytest.mark.parametrize("how", ["newer", "changed"])
@@ -133,7 +133,7 @@ def test_tables_of_another_schema_are_replaced_and_filled_again(
         made_by_them = bare.database
     prepare(bare)
     assert bare.database != made_by_them
-    assert projector_of(world, bare).catch_up() == world.event_count()
+    assert projector_of(world, bare).catch_up() == end(world)
     assert facts(bare, until=end(world)) == whole
     prepare(bare)
     assert databases(bare) == {bare.database}

@@ -27,7 +27,7 @@ def world() -> World:
 def projected(world: World, tables: ProjectionStore) -> dict[str, int]:
     projector = Projector(log=world.log, store=tables, books=world.books)
     projector.catch_up()
-    return projector.as_of
+    return projector.reached()
 
 
 def mixed(world: World) -> str:

@@ -120,13 +120,13 @@ def test_where_everything_stands(
     world.call(account)
     world.routed(account)
     register, book = InvoiceRegister(world.log), world.full_book
-    before = standing(log=world.log, projector=None, health=None, register=register, book=book)
+    before = standing(log=world.log, projected=None, health=None, register=register, book=book)
     assert (before.projected, before.lag, before.open_requests) == (None, 4, 1)
     assert before.as_json()["requests"] is None
     projector.catch_up()
     found = health(tables, since=START)
     world.call(account)
-    after = standing(log=world.log, projector=projector, health=found, register=register, book=book)
+    after = standing(log=world.log, projected=projector, health=found, register=register, book=book)
     assert found == Health(1, 0, 0, 0, 0, 0)
     assert after.as_json() == {
         "store_id": "store-1",

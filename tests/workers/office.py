@@ -31,14 +31,14 @@ class Office:
         self.projector = Projector(log=self.world.log, store=tables, books=self.world.books)
         self.register = InvoiceRegister(self.world.log)
         self.invoices = Invoices(
-            log=self.world.log, register=self.register, projector=self.projector
+            log=self.world.log, register=self.register, projected=self.projector
         )
         self.closer = self.another_closer()
 
     def another_closer(self) -> Closer:
         return Closer(
             log=self.world.log,
-            projector=self.projector,
+            projected=self.projector,
             register=InvoiceRegister(self.world.log),
             seal=self.seal,
             clock=self.world.clock,
@@ -64,7 +64,7 @@ class Office:
             group_by=groups_of(given.pop("group_by", "")),
             filters=Filters(account=account, **given),
         )
-        return usage_report(self.tables, question, as_of=self.projector.as_of)
+        return usage_report(self.tables, question, as_of=self.projector.reached())
 
 
 def total(lines: list[JsonObject], name: str) -> Decimal:

@@ -87,7 +87,7 @@ def test_closing_twice_gives_the_same_bytes(office: Office) -> None:
     (again,) = office.close(NOVEMBER)
     fresh = InvoiceRegister(world.log)
     fresh.catch_up()
-    read = Invoices(log=world.log, register=fresh, projector=office.projector)
+    read = Invoices(log=world.log, register=fresh, projected=office.projector)
     assert json_bytes(first) == json_bytes(again) == json_bytes(read.show(first["id"]))
     assert csv_text(first) == csv_text(read.show(first["id"]))
     assert len(fresh.all()) == 1

@@ -50,7 +50,7 @@ def test_a_restored_log_is_billed_on(tables: ProjectionStore, tmp_path: Path) ->
         log.opened(epoch="epoch-2", program="keytoll test").result()
         after = Office(tables, world)
         after.projector.start()
-        assert after.projector.as_of == {"store-2": 0}
+        assert after.projector.reached() == {"store-2": 0}
         # What ran when the backup was made ends in the new store; so does a late correction.
         world.reported(running, account, input_tokens=10, output_tokens=1)
         world.corrected(corrected, account, input_tokens=300_000, output_tokens=20)
@@ -79,12 +79,12 @@ def test_a_restored_log_is_billed_on(tables: ProjectionStore, tmp_path: Path) ->
         assert list(differences(replayed_state(log, world.books), live)) == []
         until = after.projector.catch_up()
         assert drift(log=log, store=tables, books=world.books, until=until) == []
-        whole = facts(tables, until=after.projector.as_of)
+        whole = facts(tables, until=after.projector.reached())
         for table in ("log_lines", "request_lines", "closed_periods"):
             tables.command(f"TRUNCATE TABLE $db.{table}")
         from_nothing = Projector(log=log, store=tables, books=world.books, batch_events_max=9)
         from_nothing.catch_up()
-        assert facts(tables, until=from_nothing.as_of) == whole
+        assert facts(tables, until=from_nothing.reached()) == whole
     finally:
         log.close()
 

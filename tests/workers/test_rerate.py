@@ -61,7 +61,7 @@ def rerater(office: Office, **given: Any) -> Rerater:
     world = office.world
     return Rerater(
         log=world.log,
-        projector=lambda: office.projector,
+        projected=lambda: office.projector,
         books=world.books,
         clock=world.clock,
         **given,
@@ -174,13 +174,13 @@ def test_everybody_who_reads_the_log_says_the_same(office: Office) -> None:
         [each.line for each in world.log.read(after=0, limit=1000)], world.full_book.lines()
     )
     assert recomputed_outside(trail, december) == []
-    figures = facts(office.tables, until=office.projector.as_of)
+    figures = facts(office.tables, until=office.projector.reached())
     fresh = office.tables.at(f"{office.tables.database}_again")
     fresh.command("CREATE DATABASE $db")
     try:
         migrate(fresh)
         office.projector.sibling(fresh).catch_up()
-        assert facts(fresh, until=office.projector.as_of) == figures
+        assert facts(fresh, until=office.projector.reached()) == figures
     finally:
         fresh.command("DROP DATABASE $db SYNC")
 
@@ -336,7 +336,7 @@ def test_a_change_that_comes_first_wins_and_the_rest_follows(office: Office) -> 
 
     worker = Rerater(
         log=Overtaken(world.log),
-        projector=lambda: office.projector,
+        projected=lambda: office.projector,
         books=world.books,
         clock=world.clock,
     )
@@ -365,7 +365,7 @@ def test_the_worker_rests_while_nothing_is_due(office: Office) -> None:
     world.call(account, model="new-x")
     worker = rerater(office)
     assert worker() > 0, "the tables have not begun"
-    assert office.projector.position < 0
+    assert not office.projector.started
     office.projector.catch_up()
     head = world.log.head()
     assert worker() > 0

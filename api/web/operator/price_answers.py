@@ -146,9 +146,9 @@ class PriceAnswers:
         changes = differences(old, new, at=at)
         groups = whole = None
         if period is not None:
-            projector = self._usage.projector()
-            projector.catch_up()
-            states = settled_within(self._usage.log, projector.store, period)
+            projected = self._usage.projected()
+            projected.catch_up()
+            states = settled_within(self._usage.log, projected.store, period)
             every = compared(states, by_book(old), by_book(new))
             whole = total(every.values())
             groups = {name: group for name, group in every.items() if group.changed}

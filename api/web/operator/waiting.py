@@ -43,7 +43,7 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
     ) -> Response:
         """By model, because a row settles a model; and the calls, the oldest first."""
         session = pages.visitor(request, "operator")
-        store = usage.projector().store
+        store = usage.projected().store
         calls = waiting_calls(
             store,
             provider=provider or None,
@@ -70,7 +70,7 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
     def dead_letters(request: Request) -> Response:
         """Events that are in the log but in no table."""
         session = pages.visitor(request, "operator")
-        store = usage.projector().store
+        store = usage.projected().store
         return pages.show(
             request,
             "operator/dead_letters.html",

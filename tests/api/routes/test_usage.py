@@ -87,7 +87,7 @@ class Reports:
         self.world.clock.advance(end - self.world.clock.now())
         closer = Closer(
             log=self.world.log,
-            projector=self.projector,
+            projected=self.projector,
             register=self.register,
             seal=lambda: self.world.log.seal().result()[0],
             clock=self.world.clock,
@@ -104,14 +104,14 @@ class Reports:
                     directory=self.directory,
                     log=self.world.log,
                     books=self.world.books,
-                    projector=self.ready,
+                    projected=self.ready,
                     clock=self.world.clock,
                 )
             )
         )
 
         def read() -> Invoices:
-            return Invoices(log=self.world.log, register=self.register, projector=self.ready())
+            return Invoices(log=self.world.log, register=self.register, projected=self.ready())
 
         made = invoices.InvoiceRoutes(
             access=access,
@@ -147,7 +147,7 @@ async def test_rows_add_up_to_totals(reports: Reports) -> None:
         assert answer["totals"]["requests"] == sum(row["requests"] for row in answer["rows"]) == 6
         fees = [Decimal(row["fee_usd"]) for row in answer["rows"]]
         assert sum(fees, Decimal(0)) == Decimal(answer["totals"]["fee_usd"]) > 0
-        assert answer["as_of"] == {"store-1": reports.projector.position}
+        assert answer["as_of"] == reports.projector.reached()
 
 
 async def test_what_a_failed_call_cost_is_unknown_unless_it_was_refused(reports: Reports) -> None:
