@@ -58,7 +58,7 @@ async def test_some_is_given_back_and_the_page_says_so(papers: Papers) -> None:
         ("credit", {"amount": "a lot", "reason": "no number"}, "plain decimal text"),
         ("credit", {"amount": "1", "reason": ""}, "at least 1 character"),
         ("void", {"reason": ""}, "at least 1 character"),
-        ("pay", {"reference": "x y " * 60}, "at most 200 characters"),
+        ("pay", {"reference": "x y" * 80}, "at most 200 characters"),
     ],
 )
 @pytest.mark.parametrize("part", [False, True])
@@ -96,7 +96,7 @@ async def test_owners_and_auditors_may_not(papers: Papers) -> None:
             answer = await papers.post(role, path, form={"reason": "mine"})
             assert answer.status_code == 403, role
     unsigned = await papers.post("finance", f"/invoices/{made['id']}/pay", csrf="made up")
-    assert unsigned.status_code == 403
+    assert unsigned.status_code == 400
     assert (await papers.post("finance", "/invoices/inv_0/pay")).status_code == 404
     assert (await papers.post("finance", f"/invoices/{made['id']}/burn")).status_code == 404
     assert await papers.reports.json("owner", f"/api/v1/invoices/{made['id']}") == made

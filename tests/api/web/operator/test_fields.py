@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from api.errors import ApiError
+from api.web.forms import Refused
 from api.web.operator.fields import (
-    Refused,
     instant_of_field,
     percent,
     share,
