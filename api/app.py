@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -44,11 +44,17 @@ def create_app(
     *,
     chat: ChatCompletions,
     routers: Iterable[APIRouter],
+    always: Iterable[APIRouter] = (),
+    fresh: Callable[[], Awaitable[None]] | None = None,
     version: str,
     cors_origins: Sequence[str] = (),
     answer_error: Answer = error_response,
 ) -> Application:
-    """Put the endpoints together. Whatever they need was given to them when they were made."""
+    """Put the endpoints together. Whatever they need was given to them when they were made.
+
+    `fresh` (that of `api/auth.py`) is awaited before every route but those of `always`, which
+    answer whatever is known of the log.
+    """
     app = Application(
         title="keytoll",
         version=version,
@@ -59,8 +65,10 @@ def create_app(
         redirect_slashes=False,
     )
     app.router.routes[:0] = [Route(path, endpoint=chat) for path in CHAT_PATHS]
-    for router in routers:
+    for router in always:
         app.include_router(router)
+    for router in routers:
+        app.include_router(router, dependencies=[Depends(fresh)] if fresh else [])
     install_error_handlers(app, answer_error)
     app.add_middleware(BodyLimit, except_paths=CHAT_PATHS)
     app.add_middleware(RequestIds)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import Annotated, Final
@@ -15,12 +17,15 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from api.errors import ApiError
 from domain.account import INSTALLATION_ROLES
 from domain.clock import Clock, instant_text
-from domain.directory import ApiKeyView, Directory
+from domain.directory import STALE_S, ApiKeyView, Directory
+from domain.eventlog.port import CorruptLog, StoreUnavailable
 from domain.ledger import API_KEY_PREFIX, secret_sha256
 
 REPORT_READERS: Final = ("owner", "finance", "operator")
 """Roles that read usage and invoices."""
 KEY_CHARS_MAX: Final = 100
+CATCH_UP_S: Final = 1.0
+"""How long a call waits for a view of the log that is young enough."""
 _BUCKETS_MAX: Final = 20_000
 _UNKNOWN: Final = "This API key is unknown, expired or revoked."
 _ABSENT: Final = "No API key was given: send 'Authorization: Bearer kt_…' or 'x-api-key: kt_…'."
@@ -55,6 +60,31 @@ class Access:
     def __init__(self, directory: Directory, clock: Clock) -> None:
         self._directory = directory
         self._clock = clock
+        self._catching_up: asyncio.Task[None] | None = None
+
+    @property
+    def stale(self) -> bool:
+        """What this process knows is too old to decide by: see `fresh`."""
+        return self._directory.age_s() > STALE_S
+
+    async def fresh(self) -> None:
+        """Return as soon as what this process knows is young enough to decide by.
+
+        The directory is followed all the time; where that has come to a halt (a busy or frozen
+        machine, a store that is away), a look at the log of our own is worth a moment. Raises
+        StoreUnavailable when it does not help: what was revoked elsewhere must not pass here.
+        """
+        if not self.stale:
+            return
+        if self._catching_up is None or self._catching_up.done():
+            self._catching_up = asyncio.create_task(self._catch_up())
+        await asyncio.wait({self._catching_up}, timeout=CATCH_UP_S)
+        if self.stale:
+            raise StoreUnavailable("what is known of the log is too old to decide by")
+
+    async def _catch_up(self) -> None:
+        with suppress(StoreUnavailable, CorruptLog):
+            await asyncio.to_thread(self._directory.catch_up)
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
         """Who sent these headers (names in lower case).

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
 from typing import Final
 
 from domain.account import Account, ApiKey, Markup, Routing, markup_rate_at
-from domain.clock import instant_text
+from domain.clock import Clock, SystemClock, instant_text
 from domain.credential import Credential, Outcome, Status
 from domain.eventlog.follow import Follower
 from domain.eventlog.port import EventLog, Recorded
@@ -16,6 +17,8 @@ from domain.events.codec import decode
 from domain.ids import public_id
 from domain.repository import mutated
 
+STALE_S: Final = 2.0
+"""A view older than this decides nothing: what was revoked elsewhere is refused here by then."""
 _STREAMS: Final = frozenset({"account", "credential"})
 
 
@@ -80,8 +83,10 @@ class CredentialView:
 class Directory:
     """Looks up by dictionary. Any thread may read; `catch_up` takes in what was appended since."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, clock: Clock | None = None) -> None:
         self._lock = Lock()
+        self._clock = clock or SystemClock()
+        self._level_s = -math.inf
         self._follower = Follower(log, streams=_STREAMS)
         self._account_aggregates: dict[str, Account] = {}
         self._credential_aggregates: dict[str, Credential] = {}
@@ -95,9 +100,15 @@ class Directory:
     def catch_up(self) -> int:
         """Apply the log up to its present end; return the seq up to which it is applied."""
         with self._lock:
+            began_s = self._clock.monotonic_s()
             for recorded in self._follower.news():
                 self._apply(recorded)
+            self._level_s = began_s
             return self._follower.position
+
+    def age_s(self) -> float:
+        """Seconds since the log was known to hold nothing more than what is applied here."""
+        return self._clock.monotonic_s() - self._level_s
 
     def api_key(self, secret_sha256: str) -> ApiKeyView | None:
         """The API key whose secret has this SHA-256 (hex), revoked ones included."""

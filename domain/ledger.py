@@ -167,7 +167,8 @@ class Ledger:
         key_suffix: str,
         models: Sequence[str] | None = None,
     ) -> CredentialView:
-        """Seal a provider key, then record it. A secret without a record is swept at start."""
+        """Seal a provider key, then record it. What stays without a record is destroyed
+        by `domain/vault/reconcile.py`."""
 
         def attempt() -> str:
             self._account(account_id)
@@ -185,6 +186,7 @@ class Ledger:
             )
             credential.restrict(wanted)
             credential_id = public_id("cred", credential.id)
+            self._seal(account_id, credential_id, secret)
             self._save_sealed(credential, credential_id, secret)
             return credential_id
 
@@ -201,7 +203,7 @@ class Ledger:
             credential.rotate(
                 key_suffix=key_suffix,
                 fingerprint=self._fingerprint(secret),
-                secret_version=old_version + 1,
+                secret_version=self._seal(account_id, credential_id, secret, above=old_version),
             )
             self._save_sealed(credential, credential_id, secret)
             return old_version
@@ -329,19 +331,31 @@ class Ledger:
             raise CredentialNotFound("there is no such credential")
         return credential
 
+    def _seal(self, account_id: str, credential_id: str, secret: Secret, *, above: int = 0) -> int:
+        """The version under which the secret is sealed: the first free one.
+
+        A version may be taken by another process that rotates the same credential, or by one that
+        died before it recorded.
+        """
+        version = above + 1
+        while not self._vault.put(
+            account_id=account_id, credential_id=credential_id, version=version, secret=secret
+        ):
+            version += 1
+        return version
+
     def _save_sealed(self, credential: Credential, credential_id: str, secret: Secret) -> None:
-        version = credential.secret_version
-        self._vault.put(
-            account_id=credential.account_id,
-            credential_id=credential_id,
-            version=version,
-            secret=secret,
-        )
+        """Record what was sealed; what cannot be recorded is destroyed."""
+        account_id, version = credential.account_id, credential.secret_version
         try:
-            self._aggregates.save(credential, account_id=credential.account_id)
-        except StoreUnavailable:
+            self._aggregates.save(credential, account_id=account_id)
+        except (Conflict, StoreUnavailable):
             self._vault.destroy(credential_id=credential_id, version=version)
             raise
+        # After a long pause in between, a vault keeper may have taken it for nobody's.
+        self._vault.put(
+            account_id=account_id, credential_id=credential_id, version=version, secret=secret
+        )
 
     def _issue(
         self,

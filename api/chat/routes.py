@@ -72,11 +72,13 @@ class ChatCompletions:
         if scope["method"] != "POST":
             raise ApiError(405, "method_not_allowed", "Use POST.", headers={"allow": "POST"})
         headers = headers_of(scope)
+        await self._access.fresh()
         caller = self._access.caller(headers)
         self._access.require(caller, "caller", "owner")
         self._limiter.check(caller)
         raw = await read_body(receive, headers, bytes_max=self._body_bytes_max)
         # A body may take for ever: what counts is what the key may do now.
+        await self._access.fresh()
         caller = self._access.caller(headers)
         account = self._directory.account(caller.account_id)
         assert account is not None  # noqa: S101 - the key was issued by it
@@ -133,6 +135,8 @@ class ChatCompletions:
         """The next credential that may serve the call, if caller and account allow it still."""
         request, account_id = order.request, order.caller.account_id
         if not request.fallbacks or request.provider or request.credential_id:
+            return None
+        if self._access.stale:
             return None
         key = self._directory.api_key_by_id(order.caller.key_id)
         account = self._directory.account(account_id)

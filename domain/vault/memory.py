@@ -17,11 +17,7 @@ class MemoryShelf:
         self._lock = Lock()
         self._kept: dict[tuple[str, int], Sealed] = {}
 
-    def put(self, sealed: Sealed) -> None:
-        with self._lock:
-            self._kept[_place(sealed)] = sealed
-
-    def put_new(self, sealed: Sealed) -> bool:
+    def put(self, sealed: Sealed) -> bool:
         with self._lock:
             return self._kept.setdefault(_place(sealed), sealed) is sealed
 

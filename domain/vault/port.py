@@ -41,8 +41,11 @@ class Vault(Protocol):
     Any thread may call anything.
     """
 
-    def put(self, *, account_id: str, credential_id: str, version: int, secret: Secret) -> None:
-        """Seal and store durably. Putting a version again replaces it."""
+    def put(self, *, account_id: str, credential_id: str, version: int, secret: Secret) -> bool:
+        """Seal and store durably, unless the version is taken; whether it was stored.
+
+        Of several callers, in whatever process, one is first.
+        """
 
     def open(self, *, account_id: str, credential_id: str, version: int) -> Secret:
         """The secret. Raises SecretNotFound or SecretUnreadable; never the wrong account's."""

@@ -33,7 +33,7 @@ _SCHEMA: Final = """
     )
 """
 _COLUMNS: Final = "account_id, credential_id, version, key_id, wrapped_key, box"
-_PUT_NEW: Final = f"""
+_PUT: Final = f"""
     INSERT INTO sealed ({_COLUMNS}) VALUES (
         %(account_id)s, %(credential_id)s, %(version)s, %(key_id)s, %(wrapped_key)s, %(box)s
     ) ON CONFLICT DO NOTHING
@@ -72,12 +72,8 @@ class PostgresShelf:
         self._session = Session(dsn, purpose="vault")
         self._run(lambda connection: connection.execute(_SCHEMA))
 
-    def put(self, sealed: Sealed) -> None:
-        if not self.put_new(sealed):
-            self.replace_all([sealed])
-
-    def put_new(self, sealed: Sealed) -> bool:
-        return self._run(lambda c: c.execute(_PUT_NEW, _values(sealed)).rowcount == 1)
+    def put(self, sealed: Sealed) -> bool:
+        return self._run(lambda c: c.execute(_PUT, _values(sealed)).rowcount == 1)
 
     def replace_all(self, sealed: Sequence[Sealed]) -> None:
         def replace(cursor: Cursor) -> None:

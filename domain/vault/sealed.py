@@ -18,10 +18,7 @@ _HASH_KEY_VERSION: Final = 1
 class Shelf(Protocol):
     """Keeps sealed records durably, and forgets them for good. Any thread may call anything."""
 
-    def put(self, sealed: Sealed) -> None:
-        """Keep a record in place of one with the same credential and version."""
-
-    def put_new(self, sealed: Sealed) -> bool:
+    def put(self, sealed: Sealed) -> bool:
         """Keep a record unless there is one with the same credential and version; whether it is
         kept. Of several callers, in whatever process, one is first."""
 
@@ -51,8 +48,8 @@ class SealedVault:
         self._masters = {key.key_id: key for key in (*older, master)}
         self._hash_key = self._opened_hash_key()
 
-    def put(self, *, account_id: str, credential_id: str, version: int, secret: Secret) -> None:
-        self._shelf.put(
+    def put(self, *, account_id: str, credential_id: str, version: int, secret: Secret) -> bool:
+        return self._shelf.put(
             seal(
                 secret,
                 account_id=account_id,
@@ -121,6 +118,6 @@ class SealedVault:
             version=_HASH_KEY_VERSION,
             master=self._master,
         )
-        kept = self._shelf.put_new(made)
+        kept = self._shelf.put(made)
         found = None if kept else self._shelf.get(_HASH_KEY_ID, _HASH_KEY_VERSION)
         return found or made

@@ -25,7 +25,7 @@ _SCHEMA: Final = """
         PRIMARY KEY (credential_id, version)
     ) WITHOUT ROWID
 """
-_PUT_NEW: Final = """
+_PUT: Final = """
     INSERT INTO sealed (account_id, credential_id, version, key_id, wrapped_key, box)
     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (credential_id, version) DO NOTHING
 """
@@ -47,13 +47,9 @@ class SqliteShelf:
         self._connection.execute(_SCHEMA)
         self._scrub()
 
-    def put(self, sealed: Sealed) -> None:
-        if not self.put_new(sealed):
-            self.replace_all([sealed])
-
-    def put_new(self, sealed: Sealed) -> bool:
+    def put(self, sealed: Sealed) -> bool:
         with self._writing() as connection:
-            return connection.execute(_PUT_NEW, _values(sealed)).rowcount == 1
+            return connection.execute(_PUT, _values(sealed)).rowcount == 1
 
     def replace_all(self, sealed: Sequence[Sealed]) -> None:
         with self._writing() as connection:

@@ -47,8 +47,8 @@ def vault(shelf: Shelf) -> SealedVault:
     return SealedVault(shelf, OLD)
 
 
-def put(vault: SealedVault, version: int = 1, secret: Secret = CANARY) -> None:
-    vault.put(account_id=ACCOUNT, credential_id=CREDENTIAL, version=version, secret=secret)
+def put(vault: SealedVault, version: int = 1, secret: Secret = CANARY) -> bool:
+    return vault.put(account_id=ACCOUNT, credential_id=CREDENTIAL, version=version, secret=secret)
 
 
 def opened(vault: SealedVault, version: int = 1) -> str:
@@ -63,10 +63,10 @@ def test_what_was_put_is_opened(vault: SealedVault) -> None:
     assert vault.held() == [(CREDENTIAL, 1), (CREDENTIAL, 2)]
 
 
-def test_putting_again_replaces(vault: SealedVault) -> None:
-    put(vault)
-    put(vault, 1, Secret("second"))
-    assert opened(vault) == "second"
+def test_a_version_is_taken_once(vault: SealedVault) -> None:
+    assert put(vault)
+    assert not put(vault, 1, Secret("second"))
+    assert opened(vault) == CANARY.reveal()
     assert vault.held() == [(CREDENTIAL, 1)]
 
 
@@ -107,6 +107,7 @@ def test_a_record_moved_to_another_place_does_not_open(vault: SealedVault, shelf
         replace(sealed, credential_id="cred_" + "d" * 32),
     ):
         shelf.put(moved)
+        shelf.replace_all([moved])
         with pytest.raises(SecretUnreadable):
             vault.open(
                 account_id=moved.account_id,
@@ -123,11 +124,11 @@ def test_every_changed_byte_is_noticed(vault: SealedVault, shelf: Shelf, field: 
     whole: bytes = getattr(sealed, field)
     for index in range(len(whole)):
         damaged = whole[:index] + bytes([whole[index] ^ 1]) + whole[index + 1 :]
-        shelf.put(changed(sealed, field, damaged))
+        shelf.replace_all([changed(sealed, field, damaged)])
         with pytest.raises(SecretUnreadable):
             opened(vault)
     for cut in (b"", whole[:11], whole[:12], whole[:-1]):
-        shelf.put(changed(sealed, field, cut))
+        shelf.replace_all([changed(sealed, field, cut)])
         with pytest.raises(SecretUnreadable):
             opened(vault)
 
@@ -237,17 +238,14 @@ def test_the_files_never_hold_the_secret_nor_afterwards_its_data_key(tmp_path: P
     assert holding(raw(tmp_path), [sealed]) == []
 
 
-def test_a_replaced_and_a_rewrapped_key_leave_nothing(tmp_path: Path) -> None:
+def test_a_rewrapped_key_leaves_nothing_of_the_old_wrapping(tmp_path: Path) -> None:
     shelf = SqliteShelf(tmp_path / "vault.sqlite")
     vault = SealedVault(shelf, OLD)
     put(vault)
-    before = shelf.get(CREDENTIAL, 1)
-    put(vault, 1, Secret("another"))
-    replaced = shelf.get(CREDENTIAL, 1)
+    before = shelf.all()
     SealedVault(shelf, NEW, older=[OLD]).rewrap()
-    assert before is not None
-    assert replaced is not None
-    assert holding(raw(tmp_path), [before, replaced]) == []
+    assert len(before) == 2
+    assert holding(raw(tmp_path), before) == []
     vault.close()
 
 
