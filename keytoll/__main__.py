@@ -14,6 +14,7 @@ from domain.ids import new_id
 from keytoll import control
 from keytoll.commands.port import Bare, Console
 from keytoll.commands.table import parser
+from keytoll.logs import configure_logs
 from keytoll.settings import Settings
 from keytoll.wiring import EVENTS_FILE, open_stores
 
@@ -37,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not (settings.data / EVENTS_FILE).exists():
             # A wrong KEYTOLL_DATA must not leave an empty installation and a master key behind.
             raise UnsafeSetup(f"there is no installation in {settings.data}: run keytoll init")
+        configure_logs(
+            settings
+        )  # else the start-up's log lines stand between the answer's on stdout
         stores = open_stores(settings, SystemClock(), epoch=new_id().hex)
         try:
             return int(command.run(stores, args, console))

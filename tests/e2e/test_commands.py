@@ -6,14 +6,16 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from domain import sqlite
-from tests.e2e.conftest import opened_gate
+from tests.e2e.conftest import Opened, opened_gate
 from tests.e2e.gate import TollGate
 from tests.e2e.program import REPOSITORY, Program
 from tests.e2e.upstream import ScriptedUpstream
@@ -198,6 +200,18 @@ def test_a_second_server_on_the_folder_is_refused(gate: TollGate) -> None:
     done = gate.program.command("serve")
     assert done.returncode == 2
     assert "in use" in done.stderr.splitlines()[-1], done.stderr
+
+
+def test_a_command_that_ends_lost_calls_still_answers_in_json(open_gate: Opened) -> None:
+    gate = open_gate()
+    with ThreadPoolExecutor() as pool:
+        lost = pool.submit(gate.post, "hold-head", name="lost")
+        gate.upstream.wait_at("head", 1)
+        gate.program.kill()
+        assert isinstance(lost.exception(), httpx.TransportError)
+    # Alone with the folder, the command ends the lost call first, and logs that on stderr.
+    assert asked(gate.program, "status")["open_requests"] == 0
+    assert gate.program.settled("lost")["data"]["failure"] == "process_lost"
 
 
 @pytest.mark.parametrize("damage", ["byte", "row", "tail"])
