@@ -29,7 +29,9 @@ from domain.clock import Clock
 from domain.errors import UnsafeSetup
 from domain.eventlog.lines import Key, OwnedTail, StoreFailure, Taken
 from domain.eventlog.log import StoredLog
-from domain.eventlog.port import LogReader, Recorded, StoreUnavailable
+from domain.eventlog.port import LogReader, Recorded
+from domain.eventlog.rows import check_dense, frontier_of, frontier_text, recorded
+from domain.eventlog.spans import EarlierStore, Span, spans_of
 from domain.eventlog.sqlite_rows import (
     FORMAT,
     SELECT_AT,
@@ -37,10 +39,6 @@ from domain.eventlog.sqlite_rows import (
     SELECT_PAGE,
     SELECT_STREAM,
     TABLES,
-    check_dense,
-    frontier_of,
-    frontier_text,
-    recorded,
     streams_query,
     writes,
 )
@@ -49,7 +47,6 @@ from domain.seal import Frontier
 
 _READERS_MAX: Final = 32
 _HASHES_PAGE: Final = 10_000
-_NO_END: Final = 2**62
 
 
 def open_sqlite_log(path: Path, *, store_id: str | None = None, clock: Clock) -> SQLiteLog:
@@ -117,7 +114,7 @@ class SQLiteStore(OwnedTail):
         super().__init__()
         self._datastore = _Datastore(path)
         self._recorder = _LineRecorder(self._datastore)
-        self._stores: list[_Span] = []
+        self._stores: list[Span] = []
         self._bases: dict[str, int] = {}
         try:
             with _failures():
@@ -178,7 +175,7 @@ class SQLiteStore(OwnedTail):
         return self.read_span(self._stores[-1], after=after, limit=limit, streams=streams)
 
     def read_span(
-        self, span: _Span, *, after: int, limit: int, streams: Collection[str] | None
+        self, span: Span, *, after: int, limit: int, streams: Collection[str] | None
     ) -> Sequence[Recorded]:
         """`read` of any store in the file."""
         start = span.base + after
@@ -218,11 +215,11 @@ class SQLiteStore(OwnedTail):
     def close(self) -> None:
         self._datastore.close()
 
-    def _head(self, span: _Span) -> int:
+    def _head(self, span: Span) -> int:
         rows = self._select("SELECT max(position) AS last FROM lines WHERE position <= ?", span.end)
         return max(0, (rows[0]["last"] or 0) - span.base)
 
-    def _hashes(self, span: _Span, *, after: int) -> Iterator[tuple[int, bytes]]:
+    def _hashes(self, span: Span, *, after: int) -> Iterator[tuple[int, bytes]]:
         position = span.base + after
         while page := self._select(
             "SELECT position, hash FROM lines WHERE position > ? AND position <= ?"
@@ -248,10 +245,7 @@ class SQLiteStore(OwnedTail):
         if self._select("PRAGMA user_version")[0][0] > FORMAT:
             raise UnsafeSetup("the event log was written by a newer program")
         rows = self._select("SELECT store_id, base FROM stores ORDER BY number")
-        ends = [row["base"] for row in rows[1:]] + [_NO_END]
-        self._stores = [
-            _Span(row["store_id"], row["base"], end) for row, end in zip(rows, ends, strict=False)
-        ]
+        self._stores = spans_of([(row["store_id"], row["base"]) for row in rows])
         self._bases = {span.store_id: span.base for span in self._stores}
 
     def _select(self, statement: str, *values: Any) -> list[Any]:
@@ -261,44 +255,6 @@ class SQLiteStore(OwnedTail):
             return rows
 
 
-class EarlierStore:
-    """A store of the same file that is written no more."""
-
-    def __init__(self, store: SQLiteStore, span: _Span) -> None:
-        self._store = store
-        self._span = span
-
-    @property
-    def store_id(self) -> str:
-        return self._span.store_id
-
-    def read(
-        self, *, after: int, limit: int, streams: Collection[str] | None = None
-    ) -> Sequence[Recorded]:
-        if streams is not None and not streams:
-            return []
-        with _reading():
-            return self._store.read_span(self._span, after=after, limit=limit, streams=streams)
-
-    def stream(self, originator_id: UUID) -> Sequence[Recorded]:
-        with _reading():
-            return self._store.stream(originator_id)
-
-    def head(self) -> int:
-        return self._span.end - self._span.base
-
-
-class _Span:
-    """Where in the file a store lies: positions past `base` up to `end`."""
-
-    __slots__ = ("base", "end", "store_id")
-
-    def __init__(self, store_id: str, base: int, end: int) -> None:
-        self.store_id = store_id
-        self.base = base
-        self.end = end
-
-
 class _LineRecorder(SQLiteApplicationRecorder):
     """The library's recorder, with our tables written in the same transaction."""
 
@@ -306,7 +262,7 @@ class _LineRecorder(SQLiteApplicationRecorder):
         return [*super().construct_create_table_statements(), *TABLES]
 
     def insert_lines(
-        self, rows: Sequence[Recorded], *, sealed: Frontier | None, span: _Span
+        self, rows: Sequence[Recorded], *, sealed: Frontier | None, span: Span
     ) -> None:
         """Store a batch through the library's own transaction."""
         self.insert_events((), rows=rows, sealed=sealed, span=span)
@@ -385,11 +341,3 @@ def _failures() -> Iterator[None]:
         yield
     except PersistenceError as error:
         raise StoreFailure(str(error)) from error
-
-
-@contextmanager
-def _reading() -> Iterator[None]:
-    try:
-        yield
-    except StoreFailure as error:
-        raise StoreUnavailable(f"the event log cannot be read: {error}") from error

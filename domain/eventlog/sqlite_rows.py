@@ -1,25 +1,18 @@
-"""The tables beside the library's `stored_events`, and how their rows become events again.
+"""The tables beside the library's `stored_events` in an SQLite file, and the statements over them.
 
-A file can hold several stores: restoring a backup begins a new one behind the old, whose lines
-stay as they are. `position` counts through the whole file and is the rowid in `stored_events`;
-the seq of a line is its position minus the `base` of its store. Versions, streams and open
-requests span the file, so nothing is ever stored twice across a restore.
+`position` is the rowid in `stored_events`. Versions, streams and open requests span the file, so
+nothing is ever stored twice across a restore.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from itertools import chain
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
-import orjson
-
-from domain.eventlog.port import CorruptLog, Recorded
-from domain.events.codec import UnreadableEvent, read_line
-from domain.events.requests import ROUTED_VERSION, TERMINAL_VERSION
-from domain.seal import Frontier, leaf_hash
+from domain.eventlog.port import Recorded
+from domain.eventlog.rows import opened_and_ended
 
 FORMAT: Final = 1
 """The `user_version` of the file."""
@@ -98,47 +91,6 @@ def streams_query(streams: Collection[str]) -> str:
     return f"{_COLUMNS}{lines}{_ALL}{wanted}ORDER BY l.position LIMIT ?"
 
 
-def recorded(row: Any, bases: Mapping[str, int]) -> Recorded:
-    """A row as the line it holds; raises CorruptLog unless every column agrees with the line."""
-    position, line = row["position"], row["state"]
-    if position is None:
-        raise CorruptLog("an event has no line in the log")
-    if line is None:
-        raise CorruptLog(f"the event of seq {_seq(position, bases)} is missing")
-    if type(line) is not bytes or leaf_hash(line) != row["hash"]:
-        raise CorruptLog(f"the bytes of seq {_seq(position, bases)} are not those that were hashed")
-    try:
-        fields = read_line(line)
-    except UnreadableEvent as error:
-        raise CorruptLog(f"seq {_seq(position, bases)}: {error}") from error
-    store_id, seq, version = fields["store_id"], fields["seq"], fields["originator_version"]
-    originator_id = UUID(fields["originator_id"])
-    if (position, row["originator_id"], row["originator_version"]) != (
-        bases.get(store_id, -1) + seq,
-        originator_id.hex,
-        version,
-    ):
-        raise CorruptLog(f"seq {_seq(position, bases)} is not where its line says that it is")
-    return Recorded(
-        store_id,
-        seq,
-        row["hash"].hex(),
-        line,
-        originator_id,
-        version,
-        fields["topic"],
-        fields["account_id"],
-        fields["recorded_at"],
-    )
-
-
-def check_dense(rows: Sequence[Any], *, after: int, base: int) -> None:
-    """Raise CorruptLog, naming the seq, unless each row follows the one before."""
-    for expected, row in enumerate(rows, start=after + 1):
-        if row["position"] - base != expected:
-            raise CorruptLog(f"seq {expected} is missing")
-
-
 def writes(rows: Sequence[Recorded], *, base: int) -> Iterator[tuple[str, Sequence[object]]]:
     """The statements that store a batch, each for many rows.
 
@@ -146,7 +98,7 @@ def writes(rows: Sequence[Recorded], *, base: int) -> Iterator[tuple[str, Sequen
     a busy event loop; `executemany` would take a step for each row.
     """
     events, lines = _values_to_insert(rows, base=base)
-    opened, ended = _opened_and_ended(rows)
+    opened, ended = ([(stream,) for stream in streams] for streams in opened_and_ended(rows))
     yield from _statements(_INSERT_EVENTS, events)
     yield from _statements(_INSERT_LINES, lines)
     yield from _statements(_INSERT_OPEN, opened)
@@ -183,36 +135,3 @@ def _values_to_insert(
         stream = topic.partition(".")[0]
         lines.append((position, bytes.fromhex(row.hash), stream, hex_id, version))
     return events, lines
-
-
-def _opened_and_ended(
-    rows: Sequence[Recorded],
-) -> tuple[list[tuple[str]], list[tuple[str]]]:
-    """Requests that a batch routes and those that it settles; a request may be in both."""
-    opened: list[tuple[str]] = []
-    ended: list[tuple[str]] = []
-    for row in rows:
-        if row.topic.startswith("request."):
-            if row.originator_version == ROUTED_VERSION:
-                opened.append((row.originator_id.hex,))
-            elif row.originator_version == TERMINAL_VERSION:
-                ended.append((row.originator_id.hex,))
-    return opened, ended
-
-
-def frontier_text(frontier: Frontier) -> str:
-    """A frontier as the `stores` table keeps it."""
-    subtrees = [node.hex() for node in frontier.subtrees]
-    return orjson.dumps({"size": frontier.size, "subtrees": subtrees}).decode()
-
-
-def frontier_of(text: str | None) -> Frontier:
-    """The inverse of `frontier_text`; nothing kept is the empty frontier."""
-    if text is None:
-        return Frontier()
-    fields = orjson.loads(text)
-    return Frontier(size=fields["size"], subtrees=map(bytes.fromhex, fields["subtrees"]))
-
-
-def _seq(position: int, bases: Mapping[str, int]) -> int:
-    return position - max((base for base in bases.values() if base < position), default=0)
