@@ -30,14 +30,13 @@ from keytoll.sandbox.server import SandboxServer
 from keytoll.setting import Address
 from keytoll.site import Site, base_urls
 from keytoll.wiring import Stores
-from workers.loop import State, Worker
-from workers.project import Project
+from keytoll.wiring.jobs import serving
+from keytoll.workforce import Workforce
 
 BACKLOG: Final = 2048
 COLLECT_EVERY: Final = 20_000
 """New objects between two looks for garbage cycles."""
 SWITCH_S: Final = 0.001
-FOLLOW_S: Final = 1.0
 CLOSE_S: Final = 3
 """How long answers that are complete may still be read when the server stops."""
 
@@ -62,12 +61,7 @@ class Server:
         )
         self._gauges = Gauges(stores, self._in_flight, self._metrics)
         self._control = ControlServer(settings.data, run_command)
-        self._workers = (
-            Worker("project", self._project, on_change=_log_worker),
-            Worker("rerate", stores.rerater(), on_change=_log_worker),
-            Worker("seal", stores.sealer, on_change=_log_worker),
-        )
-        self._project_step: Project | None = None
+        self._workers = Workforce(serving(stores))
         self._stop = asyncio.Event()
         self._ready = False
 
@@ -92,9 +86,7 @@ class Server:
         site = self._site(upstream, urls, await asyncio.to_thread(Estimator.load))
         web = _Web(_web_config(site))
         serving = loop.create_task(web.serve(sockets=[listener]))
-        following = loop.create_task(self._follow())
-        for worker in self._workers:
-            worker.start()
+        self._workers.start()
         await self._control.start()
         self._ready = True
         await web.listening.wait()
@@ -107,10 +99,8 @@ class Server:
             _log.info("stopping", calls_in_flight=len(self._in_flight))
             stopping.cancel()
             await self._in_flight.stop(limit_s=self._stores.settings.shutdown_timeout_s)
-            following.cancel()
             await self._control.stop()
-            for worker in self._workers:
-                await asyncio.to_thread(worker.stop)
+            await asyncio.to_thread(self._workers.stop)
             web.should_exit = True
             await serving
             await upstream.aclose()
@@ -137,26 +127,16 @@ class Server:
             metrics=self._metrics,
             why_not_ready=self._why_not_ready,
             standing=self._gauges.standing,
-            workers=lambda: [worker.state for worker in self._workers],
+            workers=self._workers.states,
         )
 
     async def _announce(self) -> None:
-        """Say in the log that this process writes now, and by which price book it rates."""
+        """Say that this process writes now, and in the log by which price book it rates."""
         stores = self._stores
+        lease_s = stores.settings.lease_s
+        await asyncio.to_thread(stores.leases.renew, stores.epoch, for_s=lease_s)
         await asyncio.wrap_future(stores.log.opened(epoch=stores.epoch, program=PROGRAM))
         await asyncio.to_thread(stores.prices.publish)
-
-    async def _follow(self) -> None:
-        """Keep the directory level with the log, whoever writes to it."""
-        while True:
-            await asyncio.sleep(FOLLOW_S)
-            await asyncio.to_thread(self._stores.directory.catch_up)
-
-    def _project(self) -> float:
-        """The projecting worker's step; the first one opens the engine, which takes a while."""
-        if self._project_step is None:
-            self._project_step = Project(self._stores.projections.open())
-        return self._project_step()
 
     def _why_not_ready(self) -> str | None:
         if self._in_flight.stopping:
@@ -226,8 +206,3 @@ def _favour_calls() -> None:
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY)
     sys.setswitchinterval(SWITCH_S)
-
-
-def _log_worker(state: State) -> None:
-    say = _log.info if state.error is None else _log.error
-    say("worker", worker=state.name, status=state.status, error=state.error)

@@ -50,10 +50,12 @@ class Worker:
         *,
         on_change: Callable[[State], None] | None = None,
         wake: threading.Event | None = None,
+        retry_s_max: float = RETRY_S_MAX,
     ) -> None:
         self._step = step
         self._on_change = on_change
         self._wake = wake or threading.Event()
+        self._retry_s_max = retry_s_max
         self._stopping = threading.Event()
         self._state = State(name)
         self._thread = threading.Thread(target=self._run, name=f"worker-{name}", daemon=True)
@@ -93,7 +95,7 @@ class Worker:
         except INFRASTRUCTURE as error:
             failures = self._state.failures + 1
             self._become("retrying", f"{type(error).__name__}: {error}", failures=failures)
-            return min(RETRY_S_MAX, RETRY_S_FIRST * 2.0 ** min(failures - 1, 10))
+            return min(self._retry_s_max, RETRY_S_FIRST * 2.0 ** min(failures - 1, 10))
         except Exception as error:
             # The last line of defence of a thread: whatever it is, somebody must see it.
             self._become("failed", f"{type(error).__name__}: {error}", failures=1)

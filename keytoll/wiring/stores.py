@@ -125,10 +125,6 @@ class Stores:
         """What reads invoices."""
         return Invoices(log=self.log, register=self.register, projected=projected)
 
-    def follow(self) -> None:
-        """Take in what was recorded since, by whatever process. Raises StoreUnavailable."""
-        self.directory.catch_up()
-
     def close(self) -> None:
         """Release everything."""
         self.projections.close()
