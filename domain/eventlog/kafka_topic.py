@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -43,9 +44,10 @@ class Topic:
         }
 
 
-def prepare_topic(servers: KafkaServers, topic: Topic) -> None:
-    """Create the topic, or check that it is as it shall be.
+def prepare_topic(servers: KafkaServers, topic: Topic) -> str:
+    """Create the topic, or check that it is as it shall be. Gives its id.
 
+    The brokers give the id once: a topic that was made again, or by other brokers, has another.
     Raises FeedMisconfigured with every difference, FeedUnavailable.
     """
     admin = open_client(servers, KafkaAdminClient)
@@ -53,11 +55,13 @@ def prepare_topic(servers: KafkaServers, topic: Topic) -> None:
         with translated():
             if not _exists(admin, topic):
                 _create(admin, topic)
-            wrong = _differences(admin, topic)
+            [found] = admin.describe_topics([topic.name])
+            wrong = _differences(admin, topic, found["partitions"])
     finally:
         admin.close()
     if wrong:
         raise FeedMisconfigured(f"the topic {topic.name} has " + ", ".join(wrong))
+    return str(found["topic_id"])
 
 
 def _exists(admin: Any, topic: Topic) -> bool:
@@ -75,10 +79,8 @@ def _create(admin: Any, topic: Topic) -> None:
     admin.wait_for_topics([topic.name])
 
 
-def _differences(admin: Any, topic: Topic) -> list[str]:
+def _differences(admin: Any, topic: Topic, partitions: Sequence[Mapping[str, Any]]) -> list[str]:
     """Where the topic promises less than it shall. More replicas or longer retention do no harm."""
-    [found] = admin.describe_topics([topic.name])
-    partitions = found["partitions"]
     replicas = min(len(partition["replica_nodes"]) for partition in partitions)
     wrong = []
     if len(partitions) != topic.partitions:
