@@ -138,7 +138,7 @@ class Pool:
     def connection(self) -> Iterator[Connection]:
         """One connection for a block of statements. Raises ConnectionLost."""
         if not self._room.acquire(timeout=CONNECT_S):
-            raise psycopg.OperationalError("all connections to the database are in use")
+            raise errors.TooManyConnections("all connections to the database are in use")
         try:
             connection = self._taken() or connect(
                 self._dsn, purpose=self._purpose, settings=self._settings
@@ -173,6 +173,11 @@ class Pool:
                 self._idle.append(connection)
                 return
         connection.close()
+
+
+def is_lost(error: psycopg.Error) -> bool:
+    """Whether the connection is gone, so that a new one may do better."""
+    return isinstance(error, ConnectionLost) and (error.sqlstate or "08").startswith(("08", "57P"))
 
 
 def unavailable(error: Exception) -> StoreUnavailable:
