@@ -22,6 +22,8 @@ SEALING: Final = "sealing"
 """Signing off the log at intervals."""
 SWEEPING: Final = "sweeping"
 """Ending lost requests."""
+TABLES: Final = "tables"
+"""Making the tables of the shared database."""
 VAULT: Final = "vault"
 """Destroying secrets that nothing uses."""
 

@@ -14,6 +14,9 @@ from domain.coordination.memory import MemoryLeases, MemoryLocks
 from domain.errors import UnsafeSetup
 from domain.eventlog.sqlite import open_sqlite_log
 from domain.labels.sqlite import SqliteLabels
+from domain.relayed.memory import MemoryRelayPositions
+from domain.relayed.port import RelayPositions
+from domain.relayed.sqlite import SqliteRelayPositions
 from domain.vault.local_key import load_master_key
 from domain.vault.port import Vault
 from domain.vault.sqlite import sqlite_vault
@@ -23,6 +26,7 @@ from keytoll.wiring.truth import Truth
 EVENTS_FILE: Final = "events.sqlite"
 VAULT_FILE: Final = "vault.sqlite"
 LABELS_FILE: Final = "labels.sqlite"
+RELAYED_FILE: Final = "relayed.sqlite"
 
 _log = structlog.get_logger("keytoll.start")
 
@@ -38,15 +42,25 @@ def open_files(settings: Settings, clock: Clock) -> Truth:
         closing.callback(log.close)
         vault = _vault(settings)
         closing.callback(vault.close)
-        truth = Truth(
-            log=log,
-            vault=vault,
-            labels=SqliteLabels(settings.data / LABELS_FILE),
-            locks=MemoryLocks(),
-            leases=MemoryLeases(clock),
-        )
+        labels = SqliteLabels(settings.data / LABELS_FILE)
+        closing.callback(labels.close)
+        relayed = _relayed(settings)
         closing.pop_all()
-    return truth
+    return Truth(
+        log=log,
+        vault=vault,
+        labels=labels,
+        locks=MemoryLocks(),
+        leases=MemoryLeases(clock),
+        relayed=relayed,
+    )
+
+
+def _relayed(settings: Settings) -> RelayPositions:
+    """In a file of their own, so that a backup of the log does not hold them."""
+    if not settings.kafka:
+        return MemoryRelayPositions()
+    return SqliteRelayPositions(settings.data / RELAYED_FILE)
 
 
 def make_folder(data: Path) -> None:

@@ -22,7 +22,7 @@ from domain.labels.port import Labels
 from domain.ledger import Ledger
 from domain.receivables import Receivables
 from domain.vault.port import Vault
-from domain.vault.reconcile import reconcile_vault
+from domain.vault.reconcile import VaultKeeper, reconcile_vault
 from keytoll.price_list import PriceList
 from keytoll.settings import Settings
 from keytoll.wiring.files import open_files
@@ -36,7 +36,7 @@ from projections.projected import Projected
 from workers.close import Closer
 from workers.rerate import Rerater
 from workers.seal import Sealer
-from workers.sweep import sweep
+from workers.sweep import Sweeper, sweep
 
 _log = structlog.get_logger("keytoll.start")
 
@@ -106,6 +106,20 @@ class Stores:
             clock=self.clock,
         )
 
+    def sweeper(self) -> Sweeper:
+        """What ends the calls of processes that died."""
+        return Sweeper(
+            self.log,
+            self.leases,
+            self.clock,
+            lease_s=self.settings.lease_s,
+            on_lost=lambda count: _log.warning("calls_lost", count=count, failure="process_lost"),
+        )
+
+    def vault_keeper(self) -> VaultKeeper:
+        """What destroys secrets that nothing uses."""
+        return VaultKeeper(self.vault, self.directory, self.clock)
+
     def rerater(self) -> Rerater:
         """What rates late; opens the projections when it is first used."""
         return Rerater(
@@ -132,21 +146,22 @@ class Stores:
 
 
 def open_stores(settings: Settings, clock: Clock, *, epoch: str) -> Stores:
-    """Open the stores, or make them, and settle what a dead process left behind.
+    """Open the stores, or make them.
 
     Raises UnsafeSetup when another process owns the data folder, when the master key is missing
-    or wrong, or when calls were rated by a price book that this program does not have.
+    or wrong, or when calls were rated by a price book that this program does not have;
+    StoreUnavailable when a database is away.
     """
     with ExitStack() as closing:
         truth = _open_truth(settings, clock)
         closing.callback(truth.close)
         prices = PriceList.of(truth.log)
-        directory = Directory(truth.log)
-        reconcile_vault(truth.vault, directory)
-        lost = sweep(truth.log, epoch=epoch)
+        directory = Directory(truth.log, clock)
+        if settings.store:
+            directory.catch_up()
+        else:
+            _tidy(truth, directory, epoch)
         closing.pop_all()
-    if lost:
-        _log.warning("calls_lost", count=lost, failure="process_lost")
     return Stores(
         settings=settings,
         clock=clock,
@@ -173,7 +188,20 @@ def open_stores(settings: Settings, clock: Clock, *, epoch: str) -> Stores:
 
 
 def _open_truth(settings: Settings, clock: Clock) -> Truth:
+    if settings.store:
+        # Only here: the embedded mode does without the driver.
+        from keytoll.wiring.databases import open_databases  # noqa: PLC0415
+
+        return open_databases(settings, clock)
     return open_files(settings, clock)
+
+
+def _tidy(truth: Truth, directory: Directory, epoch: str) -> None:
+    """Settle what a dead process left behind: nobody else owns the folder."""
+    reconcile_vault(truth.vault, directory)
+    lost = sweep(truth.log, epoch=epoch)
+    if lost:
+        _log.warning("calls_lost", count=lost, failure="process_lost")
 
 
 def kept_checkpoints(settings: Settings) -> Sequence[Checkpoint]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from domain.coordination.port import Leases, Locks
 from domain.eventlog.port import EventLog
 from domain.labels.port import Labels
+from domain.relayed.port import RelayPositions
 from domain.vault.port import Vault
 
 
@@ -19,11 +20,13 @@ class Truth:
     labels: Labels
     locks: Locks
     leases: Leases
+    relayed: RelayPositions
 
     def close(self) -> None:
         """Release everything. The log goes last, because the others still write to it."""
         self.labels.close()
         self.vault.close()
+        self.relayed.close()
         self.leases.close()
         self.locks.close()
         self.log.close()
