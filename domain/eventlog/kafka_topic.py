@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
@@ -19,6 +19,8 @@ from domain.eventlog.kafka_connection import (
     translated,
 )
 
+DAY_MS: Final = 86_400_000
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -28,17 +30,16 @@ class Topic:
     partitions: int = 12
     """Never changed later: an account's events would be in two partitions, out of order."""
     replicas: int = 3
-    in_sync_min: int = 2
-    """With fewer replicas in sync nothing is acknowledged, and the relay waits."""
-    retention_ms: int = -1
-    """-1 keeps everything: a new consumer can read from the beginning, and drift be checked."""
+    """All but one must have a record before it counts, else the relay waits."""
+    retention_days: int = 0
+    """0 keeps everything: a new consumer can read from the beginning, and drift be checked."""
 
     def settings(self) -> dict[str, str]:
         """In Kafka's names. Compaction would keep one event of each account."""
         return {
             "cleanup.policy": "delete",
-            "min.insync.replicas": str(self.in_sync_min),
-            "retention.ms": str(self.retention_ms),
+            "min.insync.replicas": str(max(1, self.replicas - 1)),
+            "retention.ms": str(self.retention_days * DAY_MS or -1),
             "retention.bytes": "-1",
             "max.message.bytes": str(RECORD_BYTES_MAX),
         }

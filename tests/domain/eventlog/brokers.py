@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from domain.eventlog.feed import Delivery, Feed, OnPartitions, Partition, Scan, Sink
 from domain.eventlog.kafka import KafkaFeed, KafkaScan, KafkaSink
 from domain.eventlog.kafka_connection import KafkaServers
 from domain.eventlog.kafka_topic import Topic, prepare_topic
-from domain.eventlog.memory_feed import MemoryBroker
 
 GROUP = "readers"
+Callback = Callable[[Feed, frozenset[Partition]], None]
 
 
 class Broker(Protocol):
@@ -32,7 +31,7 @@ class KafkaBroker:
 
     def __init__(self, bootstrap: str, topic: str, *, partitions: int = 3) -> None:
         self.servers = KafkaServers((bootstrap,))
-        self.topic = Topic(topic, partitions, replicas=1, in_sync_min=1)
+        self.topic = Topic(topic, partitions, replicas=1)
         self.topic_id = prepare_topic(self.servers, self.topic)
 
     def sink(self) -> KafkaSink:
@@ -55,21 +54,26 @@ class KafkaBroker:
         )
 
 
-@dataclass
+def _nothing(feed: Feed, partitions: frozenset[Partition]) -> None:
+    """What most members do when partitions come and go."""
+
+
 class Member:
     """A reader: what it was told, and what it read."""
 
-    broker: Broker
-    name: str = "one"
-    at_assignment: Callable[[Feed, frozenset[Partition]], None] = lambda feed, partitions: None
-    at_revocation: Callable[[Feed, frozenset[Partition]], None] = lambda feed, partitions: None
-    told: list[tuple[str, frozenset[Partition]]] = field(default_factory=list)
-    read: list[Delivery] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.feed = self.broker.feed(
-            GROUP, self.name, on_assigned=self._assigned, on_revoked=self._revoked
-        )
+    def __init__(
+        self,
+        broker: Broker,
+        name: str = "one",
+        *,
+        at_assignment: Callback = _nothing,
+        at_revocation: Callback = _nothing,
+    ) -> None:
+        self.at_assignment = at_assignment
+        self.at_revocation = at_revocation
+        self.told: list[tuple[str, frozenset[Partition]]] = []
+        self.read: list[Delivery] = []
+        self.feed = broker.feed(GROUP, name, on_assigned=self._assigned, on_revoked=self._revoked)
 
     def poll(self, timeout_s: float = 0.2, limit: int = 1000) -> Sequence[Delivery]:
         found = self.feed.poll(limit=limit, timeout_s=timeout_s)

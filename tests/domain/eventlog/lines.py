@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from domain.events.codec import encode, line_hash
 from domain.eventlog.port import Recorded
+from domain.events.codec import encode, line_hash
 from domain.events.requests import RequestRouted
 from domain.ids import new_id
 from tests.domain.events.samples import sample
