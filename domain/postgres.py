@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import BoundedSemaphore, Lock
-from typing import Final, TypeVar
+from typing import Final, LiteralString, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -24,6 +24,7 @@ UniqueViolation = errors.UniqueViolation
 CONNECT_S: Final = 5
 ANSWER_S: Final = 60.0
 """No answer is waited for longer: a server that was stopped keeps its connections open."""
+_TABLES_LOCK: Final = 0x6B65_7974_6F6C_6C01
 _SESSION: Final[Mapping[str, str]] = {
     # A machine that vanished holds no lock and no row for longer than these allow.
     "tcp_keepalives_idle": "5",
@@ -173,6 +174,13 @@ class Pool:
                 self._idle.append(connection)
                 return
         connection.close()
+
+
+def make_tables(connection: Connection, statements: LiteralString) -> None:
+    """Carry out CREATE … IF NOT EXISTS, which fails by itself when two processes start together."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_TABLES_LOCK,))
+        connection.execute(statements)
 
 
 def is_lost(error: psycopg.Error) -> bool:

@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from api.chat.ending import store_ending
 from api.errors import ApiError
 from domain.eventlog.port import Conflict, EventLog, StoreUnavailable
 from domain.events.base import Event
@@ -93,9 +94,7 @@ class InFlight:
         delay_s = RETRY_FIRST_S
         while True:
             try:
-                await self._log.append(event, account_id=account_id)
-            except Conflict:
-                return  # somebody (a sweep) has settled it meanwhile
+                await store_ending(self._log, event, account_id=account_id)
             except StoreUnavailable:
                 _log.error("terminal_event_not_stored", request=str(event.originator_id))
                 await asyncio.sleep(delay_s)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import UUID
 
+from api.chat.ending import store_ending
 from api.chat.estimate import Estimator
 from api.chat.inflight import InFlight
 from api.providers.port import Outcome
-from domain.eventlog.port import Conflict, EventLog, StoreUnavailable
+from domain.eventlog.port import EventLog, StoreUnavailable
 from domain.events.base import JsonObject
 from domain.events.requests import (
     TERMINAL_VERSION,
@@ -125,14 +126,10 @@ class Settlement:
     async def store(self, event: TerminalEvent | UsageCorrected) -> bool:
         """Make it durable. False: it could not be stored now and is retried until it can."""
         try:
-            await self._log.append(event, account_id=self.routed.account_id)
+            await store_ending(self._log, event, account_id=self.routed.account_id)
         except StoreUnavailable:
             self._in_flight.keep_storing(event, account_id=self.routed.account_id)
             return False
-        except Conflict:
-            # A sweep took us for dead and wrote version 2. What we know bills it after all.
-            if isinstance(event, UsageReported | UsageEstimated):
-                return await self.store(_superseding(event))
         return True
 
     async def late_report(self, outcome: Outcome, event: TerminalEvent, facts: Facts) -> None:
@@ -160,20 +157,6 @@ class Settlement:
             request_id=public_id("req", self.routed.originator_id),
             key_suffix=key_suffix,
         )
-
-
-def _superseding(event: UsageReported | UsageEstimated) -> UsageCorrected:
-    members = {
-        f.name: getattr(event, f.name) for f in fields(UsageCorrected) if hasattr(event, f.name)
-    }
-    return UsageCorrected(
-        **{
-            **members,
-            "originator_version": TERMINAL_VERSION + 1,
-            "replaces": TERMINAL_VERSION,
-            "reason": "late_report",
-        }
-    )
 
 
 def _without_usage(outcome: Outcome, ending: Ending, facts: Facts) -> RequestFailed:

@@ -19,6 +19,7 @@ from domain.postgres import (
     LockNotAvailable,
     Session,
     connect,
+    make_tables,
     unavailable,
 )
 
@@ -107,7 +108,7 @@ class PostgresLeases:
 
     def __init__(self, dsn: str) -> None:
         self._session = Session(dsn, purpose="leases")
-        self._session.run(lambda connection: connection.execute(_LEASES))
+        self._session.run(lambda connection: make_tables(connection, _LEASES))
 
     def renew(self, epoch: str, *, for_s: float) -> bool:
         def work(connection: Connection) -> bool:

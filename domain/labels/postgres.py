@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Final
 
 from domain.labels.memory import MemoryLabels
-from domain.postgres import Connection, Session
+from domain.postgres import Connection, Session, make_tables
 
 _SCHEMA: Final = """
     CREATE TABLE IF NOT EXISTS labels (
@@ -40,7 +40,7 @@ class PostgresLabels:
 
     def __init__(self, dsn: str) -> None:
         self._session = Session(dsn, purpose="labels")
-        self._session.run(lambda connection: connection.execute(_SCHEMA))
+        self._session.run(lambda connection: make_tables(connection, _SCHEMA))
         self._known = MemoryLabels()
         self._lock = Lock()
         self._seen = 0

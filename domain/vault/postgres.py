@@ -14,6 +14,7 @@ from domain.postgres import (
     LockNotAvailable,
     Session,
     T,
+    make_tables,
 )
 from domain.vault.envelope import Sealed
 from domain.vault.port import MasterKey, VaultUnavailable
@@ -70,7 +71,7 @@ class PostgresShelf:
 
     def __init__(self, dsn: str) -> None:
         self._session = Session(dsn, purpose="vault")
-        self._run(lambda connection: connection.execute(_SCHEMA))
+        self._run(lambda connection: make_tables(connection, _SCHEMA))
 
     def put(self, sealed: Sealed) -> bool:
         return self._run(lambda c: c.execute(_PUT, _values(sealed)).rowcount == 1)
