@@ -68,8 +68,9 @@ class Feed(Protocol):
     """A member of a group of consumers. One thread; the callbacks run inside `poll`, in it.
 
     What asks the broker (`poll`, `position`, `commit`, `committed`, `ends`) raises
-    FeedUnavailable when it does not answer in time, which passes: call again; and Displaced when
-    another process has this member's name. `poll` alone may give nothing instead of raising.
+    FeedUnavailable when it does not answer in time, which passes: call again. Any of them, but
+    `commit` for certain, raises Displaced when another process has this member's name. `poll`
+    may give nothing instead of raising FeedUnavailable.
     """
 
     def poll(self, *, limit: int, timeout_s: float) -> Sequence[Delivery]:
