@@ -16,7 +16,9 @@ import pytest
 from domain.clock import FixedClock
 from domain.errors import BadValue
 from domain.eventlog.memory import open_memory_log
-from domain.eventlog.port import Conflict, EventLog, Recorded, StoreUnavailable
+from domain.eventlog.port import Conflict, EventLog, LogReader, Recorded, StoreUnavailable
+from domain.eventlog.postgres import open_postgres_log
+from domain.eventlog.several import SeveralLogs
 from domain.eventlog.sqlite import open_sqlite_log
 from domain.events.codec import NotAnEvent, decode, line_hash, read_line
 from domain.events.requests import RequestFailed, RequestRouted
@@ -46,19 +48,36 @@ def clock() -> FixedClock:
     return FixedClock(START)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+KINDS: Final = ("memory", "sqlite", "several", pytest.param("postgres", marks=pytest.mark.services))
+
+
+@pytest.fixture(params=KINDS)
 def log(request: pytest.FixtureRequest, tmp_path: Path, clock: FixedClock) -> Iterator[EventLog]:
-    opened: EventLog = (
-        open_memory_log(clock=clock)
-        if request.param == "memory"
-        else open_sqlite_log(tmp_path / "events.sqlite", clock=clock)
-    )
+    opened = _opened(request, tmp_path, clock)
     yield opened
     opened.close()
 
 
+def _opened(request: pytest.FixtureRequest, folder: Path, clock: FixedClock) -> EventLog:
+    match request.param:
+        case "memory":
+            return open_memory_log(clock=clock)
+        case "sqlite":
+            return open_sqlite_log(folder / "events.sqlite", clock=clock)
+        case "several":
+            names = ("first.sqlite", "last.sqlite")
+            return SeveralLogs([open_sqlite_log(folder / n, clock=clock) for n in names])  # type: ignore[return-value]
+        case _:
+            return open_postgres_log(request.getfixturevalue("postgres_dsn"), clock=clock)
+
+
+def written(log: EventLog) -> LogReader:
+    """The store that takes what belongs to no account yet."""
+    return log.chains()[-1].written
+
+
 def everything(log: EventLog) -> list[Recorded]:
-    return list(log.read(after=0, limit=100_000))
+    return list(written(log).read(after=0, limit=100_000))
 
 
 async def test_what_was_appended_is_there_as_it_was(log: EventLog) -> None:
@@ -68,7 +87,7 @@ async def test_what_was_appended_is_there_as_it_was(log: EventLog) -> None:
     assert decode(recorded) == event
     fields = read_line(recorded.line)
     assert recorded == Recorded(
-        store_id=log.store_id,
+        store_id=written(log).store_id,
         seq=1,
         hash=line_hash(recorded.line),
         line=recorded.line,
@@ -80,7 +99,7 @@ async def test_what_was_appended_is_there_as_it_was(log: EventLog) -> None:
     )
     assert (fields["seq"], fields["store_id"], fields["account_id"], fields["recorded_at"]) == (
         1,
-        log.store_id,
+        written(log).store_id,
         ACCOUNT_ID,
         recorded.recorded_at,
     )
@@ -93,7 +112,7 @@ async def test_seq_is_dense_and_follows_the_order_of_submission(log: EventLog) -
     read = everything(log)
     assert [row.seq for row in read] == list(range(1, 51))
     assert [row.originator_id for row in read] == [event.originator_id for event in events]
-    assert log.head() == 50
+    assert written(log).head() == 50
 
 
 async def test_a_taken_version_is_refused(log: EventLog) -> None:
@@ -101,7 +120,7 @@ async def test_a_taken_version_is_refused(log: EventLog) -> None:
     await log.append(routed(request), account_id=None)
     with pytest.raises(Conflict, match=str(request)):
         await log.append(routed(request), account_id=None)
-    assert log.head() == 1
+    assert written(log).head() == 1
     await log.append(failed(request), account_id=None)
     assert [row.seq for row in log.stream(request)] == [1, 2]
 
@@ -164,7 +183,7 @@ async def test_recorded_at_never_runs_backwards(log: EventLog, clock: FixedClock
 
 
 async def test_a_new_log_continues_no_other(log: EventLog) -> None:
-    assert list(log.earlier()) == []
+    assert all(len(each.stores) == 1 for each in log.chains())
 
 
 async def test_what_is_no_event_is_refused_before_it_is_queued(log: EventLog) -> None:
@@ -174,7 +193,7 @@ async def test_what_is_no_event_is_refused_before_it_is_queued(log: EventLog) ->
         log.submit(event, account_id=None)
     with pytest.raises(NotAnEvent):
         await log.append(event, account_id=None)
-    assert log.head() == 0
+    assert written(log).head() == 0
 
 
 async def test_nothing_is_not_an_append(log: EventLog) -> None:
@@ -192,7 +211,7 @@ async def test_a_cancelled_caller_does_not_undo_its_append(log: EventLog) -> Non
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     await log.append(routed(), account_id=None)
-    assert log.head() == 21
+    assert written(log).head() == 21
 
 
 async def test_a_submitted_append_cannot_be_cancelled(log: EventLog) -> None:
@@ -221,13 +240,13 @@ async def test_streams_are_read_by_page_and_by_name(log: EventLog) -> None:
         if number == 7:
             log.seal().result()
             await log.append(failed(credential.originator_id, 9), account_id=None)
-    assert [row.seq for row in log.read(after=0, limit=4)] == [1, 2, 3, 4]
-    assert [row.seq for row in log.read(after=4, limit=4)] == [5, 6, 7, 8]
-    assert [row.seq for row in log.read(after=12, limit=4)] == [13]
-    assert not log.read(after=13, limit=4)
+    assert [row.seq for row in written(log).read(after=0, limit=4)] == [1, 2, 3, 4]
+    assert [row.seq for row in written(log).read(after=4, limit=4)] == [5, 6, 7, 8]
+    assert [row.seq for row in written(log).read(after=12, limit=4)] == [13]
+    assert not written(log).read(after=13, limit=4)
 
     def seqs(*streams: str, after: int = 0, limit: int = 100) -> list[int]:
-        return [row.seq for row in log.read(after=after, limit=limit, streams=streams)]
+        return [row.seq for row in written(log).read(after=after, limit=limit, streams=streams)]
 
     assert seqs("account", "credential") == [5]
     assert seqs("store", "account") == [5, 10]
@@ -239,7 +258,7 @@ async def test_streams_are_read_by_page_and_by_name(log: EventLog) -> None:
 
 
 async def test_a_seal_is_the_root_of_all_before_it(log: EventLog) -> None:
-    (first,) = log.seal().result()
+    *_, first = log.seal().result()
     await log.append(routed(), routed(), account_id=None)
     pending: list[Future[tuple[Recorded, ...]]] = [log.seal() for _ in range(3)]
     await log.append(routed(), account_id=None)
@@ -247,13 +266,13 @@ async def test_a_seal_is_the_root_of_all_before_it(log: EventLog) -> None:
     rows = everything(log)
     leaves = [bytes.fromhex(row.hash) for row in rows]
     assert decode(first) == LogSealed(
-        originator_id=store_stream(log.store_id),
+        originator_id=store_stream(written(log).store_id),
         originator_version=1,
         size=0,
         root=EMPTY_ROOT.hex(),
     )
     for version, future in enumerate(pending, start=2):
-        (sealed,) = future.result()
+        *_, sealed = future.result()
         event = decode(sealed)
         assert isinstance(event, LogSealed)
         assert sealed.account_id is None
@@ -267,16 +286,16 @@ async def test_a_seal_before_nothing_else_and_after_conflicts(log: EventLog) -> 
     clash = log.submit(routed(request), account_id=None)
     sealed = log.seal()
     assert isinstance(clash.exception(), Conflict)
-    event = decode(sealed.result()[0])
+    event = decode(sealed.result()[-1])
     assert isinstance(event, LogSealed)
     assert (event.size, event.originator_version) == (1, 1)
 
 
 async def test_opening_and_sealing_share_the_stream_of_the_store(log: EventLog) -> None:
-    (opened,) = log.opened(epoch="ep_1", program="keytoll 0.1.0").result()
+    *_, opened = log.opened(epoch="ep_1", program="keytoll 0.1.0").result()
     log.seal().result()
     log.opened(epoch="ep_2", program="keytoll 0.1.0").result()
-    stream = log.stream(store_stream(log.store_id))
+    stream = log.stream(store_stream(written(log).store_id))
     assert [row.originator_version for row in stream] == [1, 2, 3]
     event = decode(opened)
     assert isinstance(event, StoreOpened)
@@ -297,7 +316,7 @@ async def test_a_closed_log_refuses_and_has_finished_what_came_before(log: Event
         await log.append(routed(), account_id=None)
     assert isinstance(log.submit(routed(), account_id=None).exception(), StoreUnavailable)
     assert isinstance(log.seal().exception(), StoreUnavailable)
-    for read in (log.open_requests, lambda: log.read(after=0, limit=1)):
+    for read in (log.open_requests, lambda: written(log).read(after=0, limit=1)):
         with pytest.raises(StoreUnavailable, match="closed"):
             read()
     log.close()
@@ -317,7 +336,7 @@ def test_a_reader_misses_nothing_while_sixteen_threads_write(log: EventLog) -> N
     def follow() -> None:
         while True:
             last = finished.is_set()
-            page = log.read(after=len(seen), limit=100)
+            page = written(log).read(after=len(seen), limit=100)
             seen.extend(page)
             if last and not page:
                 return
@@ -334,7 +353,7 @@ def test_a_reader_misses_nothing_while_sixteen_threads_write(log: EventLog) -> N
     assert [row.seq for row in seen] == list(range(1, 2 * each * writers + 2))
     assert len({(row.originator_id, row.originator_version) for row in seen}) == len(seen)
     assert not log.open_requests()
-    assert log.head() == len(seen)
+    assert written(log).head() == len(seen)
 
 
 async def test_callers_of_several_event_loops_are_all_answered(log: EventLog) -> None:
