@@ -48,18 +48,24 @@ class Inserter:
         return self._store
 
     def insert(
-        self, events: Sequence[Recorded], *, letters: Sequence[Cells] = (), new: bool = False
+        self,
+        events: Sequence[Recorded],
+        *,
+        damaged: Sequence[Cells] = (),
+        foreign: Sequence[Cells] = (),
+        new: bool = False,
     ) -> None:
         """Put the rows of these events into the tables; all are there when this returns.
 
-        `letters`: rows of dead_letters for what could not even be read as an event. `new`: none of
-        the events was ever inserted, so the tables need not be asked. Raises TooManyDeadLetters
+        `damaged` and `foreign`: rows of dead_letters for what came instead of events. `new`: none
+        of the events was ever inserted, so the tables need not be asked. Raises TooManyDeadLetters
         (nothing is inserted), UnknownBook, StoreUnavailable and ProjectionUnavailable; all of it
         can then be inserted again.
         """
         first, second = (events, []) if new else self._sorted(events)
         batch = self._batcher.batch(first)
-        self._check(batch.dead + len(letters), len(events) + len(letters))
+        self._check(batch.dead + len(damaged), len(events) + len(damaged))
+        letters = [*damaged, *foreign]
         if letters:
             batch.add("dead_letters", *letters)
         if second:
@@ -146,7 +152,7 @@ class Inserter:
         """Of the ids, payloads and schema; the store keeps tokens apart by table."""
         digest = hashlib.sha256(str(self._schema).encode())
         for place in batch.lines:
-            digest.update(place.event_id.bytes)
+            digest.update(place.event_id)
             digest.update(place.hash)
         digest.update(repr(letters).encode() if letters else b"")
         return digest.hexdigest()
