@@ -1,7 +1,7 @@
 """Signing in with an API key or a one-time link, and out."""
 
 # No `from __future__ import annotations` here: FastAPI has to see what `router` closes over.
-
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -60,7 +60,7 @@ def router(pages: Pages) -> APIRouter:
     async def sign_out(request: Request) -> Response:
         """The end of the session, also for whoever copied its cookie."""
         session, _ = await pages.form(request)
-        pages.sessions.sign_out(session)
+        await asyncio.to_thread(pages.sessions.sign_out, session)
         return pages.signed_out(request)
 
     return routes

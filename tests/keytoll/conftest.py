@@ -73,6 +73,7 @@ def installation(
         stores.directory,
         stores.clock,
         stores.vault.keyed_hash,
+        stores.labels,
     )
     in_flight = InFlight(stores.log, per_account_max=9, drains_max=1, calls_max=9)
     metrics = Metrics()

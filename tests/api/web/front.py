@@ -23,6 +23,7 @@ from api.web import api_keys, keys, models, start
 from api.web.operations import Operations
 from api.web.pages import Pages
 from api.web.session import COOKIE, Sessions
+from domain.labels.memory import MemoryLabels
 from projections.store.port import ProjectionUnavailable
 from tests.api.management import BOOKS, Management
 
@@ -37,7 +38,9 @@ class Front:
     def __init__(self, world: Management) -> None:
         self.world = world
         access = Access(world.directory, world.clock)
-        self.sessions = Sessions(access, world.directory, world.clock, world.vault.keyed_hash)
+        self.sessions = Sessions(
+            access, world.directory, world.clock, world.vault.keyed_hash, MemoryLabels()
+        )
         operations = cast(
             Operations,
             SimpleNamespace(

@@ -48,7 +48,9 @@ class Papers:
         self.verify: Callable[[Callable[[int], None]], Report] = lambda _: SOUND
         world = reports.world
         vault = memory_vault(LocalMasterKey(bytes(32)))
-        self.sessions = Sessions(reports.access, reports.directory, world.clock, vault.keyed_hash)
+        self.sessions = Sessions(
+            reports.access, reports.directory, world.clock, vault.keyed_hash, MemoryLabels()
+        )
         self.verification = Verification(self._verify, world.clock)
         keys = ProviderKeys(
             access=reports.access,

@@ -30,7 +30,7 @@ class Reader:
         vault = memory_vault(LocalMasterKey(bytes(32)))
         access = reports.access
         clock = reports.world.clock
-        self.sessions = Sessions(access, reports.directory, clock, vault.keyed_hash)
+        self.sessions = Sessions(access, reports.directory, clock, vault.keyed_hash, MemoryLabels())
         routes = UsageRoutes(
             access=access,
             directory=reports.directory,

@@ -15,6 +15,7 @@ from api.errors import ApiError, install_error_handlers
 from api.limits import BodyLimit
 from api.web.pages import TITLES, Pages, own_path, page_route
 from api.web.session import Sessions
+from domain.labels.memory import MemoryLabels
 from domain.vault.envelope import LocalMasterKey
 from domain.vault.memory import memory_vault
 from projections.store.port import ProjectionUnavailable
@@ -37,7 +38,7 @@ ERRORS: dict[str, Exception] = {
 @pytest.fixture
 async def browser(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
     vault = memory_vault(LocalMasterKey(bytes(32)))
-    sessions = Sessions(desk.access, desk.directory, desk.clock, vault.keyed_hash)
+    sessions = Sessions(desk.access, desk.directory, desk.clock, vault.keyed_hash, MemoryLabels())
     pages = Pages(sessions, version="9.9")
     routes = APIRouter(route_class=page_route(pages))
 

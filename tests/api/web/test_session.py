@@ -8,17 +8,30 @@ import pytest
 
 from api.errors import ApiError
 from api.web.session import SESSION_S, TICKET_S, Sessions
+from domain.labels.memory import MemoryLabels
+from domain.labels.port import Labels
+from domain.labels.postgres import PostgresLabels
 from domain.vault.envelope import LocalMasterKey
 from domain.vault.memory import memory_vault
 from tests.api.test_auth import Desk, desk
 
 __all__ = ["desk"]
 
+VAULT = memory_vault(LocalMasterKey(bytes(32)))
+
+
+def sessions_over(desk: Desk, labels: Labels) -> Sessions:
+    return Sessions(desk.access, desk.directory, desk.clock, VAULT.keyed_hash, labels)
+
 
 @pytest.fixture
-def sessions(desk: Desk) -> Sessions:
-    vault = memory_vault(LocalMasterKey(bytes(32)))
-    return Sessions(desk.access, desk.directory, desk.clock, vault.keyed_hash)
+def labels() -> MemoryLabels:
+    return MemoryLabels()
+
+
+@pytest.fixture
+def sessions(desk: Desk, labels: MemoryLabels) -> Sessions:
+    return sessions_over(desk, labels)
 
 
 @pytest.mark.parametrize("role", ["owner", "caller", "finance", "auditor", "operator"])
@@ -104,6 +117,44 @@ def test_a_ticket_grows_old(desk: Desk, sessions: Sessions) -> None:
     ticket = sessions.ticket(desk.ids["owner"])
     desk.clock.advance(timedelta(seconds=TICKET_S + 1))
     assert sessions.redeem(ticket) is None
+
+
+def test_what_is_over_is_dropped(desk: Desk, sessions: Sessions, labels: MemoryLabels) -> None:
+    for _ in range(3):
+        session = sessions.open(sessions.sign_in(desk.secrets["owner"]))
+        assert session is not None
+        sessions.sign_out(session)
+        sessions.ticket(desk.ids["owner"])
+    desk.clock.advance(timedelta(seconds=SESSION_S + 1))
+    sessions.ticket(desk.ids["owner"])
+    last = sessions.open(sessions.sign_in(desk.secrets["owner"]))
+    assert last is not None
+    sessions.sign_out(last)
+    assert list(labels.get("pages-signed-out")) == [last.nonce]
+    assert len(labels.get("pages-tickets")) == 1
+
+
+def test_a_ticket_is_kept_as_its_hash(desk: Desk, sessions: Sessions, labels: MemoryLabels) -> None:
+    ticket = sessions.ticket(desk.ids["owner"])
+    assert ticket not in str(labels.get("pages-tickets"))
+
+
+@pytest.mark.services
+def test_tickets_and_sign_outs_hold_in_every_process(desk: Desk, postgres_dsn: str) -> None:
+    both = [PostgresLabels(postgres_dsn) for _ in range(2)]
+    one, other = (sessions_over(desk, labels) for labels in both)
+    ticket = one.ticket(desk.ids["owner"])
+    token = other.redeem(ticket)
+    assert one.redeem(ticket) is None
+    assert other.redeem(ticket) is None
+    session = one.open(token)
+    assert session is not None
+    one.sign_out(session)
+    assert one.open(token) is None
+    both[1].catch_up()
+    assert other.open(token) is None
+    for labels in both:
+        labels.close()
 
 
 @pytest.mark.parametrize("given", ["kt_" + "x" * 43, "", "sk-ant-1"])
