@@ -20,9 +20,9 @@ class ClickHouse(Server):
 
     name = "clickhouse"
 
-    def __init__(self) -> None:
+    def __init__(self, *, password: str | None = None) -> None:
         super().__init__()
-        self._password = secrets.token_urlsafe(12)
+        self._password = password or secrets.token_urlsafe(12)
 
     @property
     def dsn(self) -> str:

@@ -33,12 +33,12 @@ class Postgres(Server):
     abandon_signal = signal.SIGQUIT
     """Without a checkpoint, but the shared memory is given back."""
 
-    def __init__(self, *, durable: bool = True) -> None:
+    def __init__(self, *, durable: bool = True, password: str | None = None) -> None:
         super().__init__()
         self.user = _user()
         self._data = self.folder / "data"
         self._durable = durable
-        self._password = secrets.token_urlsafe(12)
+        self._password = password or secrets.token_urlsafe(12)
 
     @property
     def dsn(self) -> str:

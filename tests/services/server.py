@@ -25,8 +25,7 @@ from typing import ClassVar, Final
 import psutil
 
 REPOSITORY: Final = Path(__file__).parents[2]
-START_S: Final = 60.0
-STOP_S: Final = 30.0
+KILL_S: Final = 30.0
 PORTS: Final = range(20000, 32000)
 """Below the ports that systems give to outgoing connections (32768 and up): nobody else gets a
 server's port while it is down."""
@@ -43,11 +42,15 @@ class DidNotStart(Exception):
 class Server(ABC):
     """A server on 127.0.0.1. `start` may be called again after `stop` or `kill`."""
 
-    name: ClassVar[str]
+    name: str
     end_signal: ClassVar[signal.Signals] = signal.SIGTERM
     """Asks for an orderly end."""
     abandon_signal: ClassVar[signal.Signals] = signal.SIGKILL
     """What the watchdog sends."""
+    start_s: float = 60.0
+    """How long a start may take."""
+    stop_s: float = 30.0
+    """How long an orderly end may take."""
     user: str | None = None
     """The system's user that the process runs as; None: this one."""
 
@@ -89,7 +92,7 @@ class Server(ABC):
                 user=self.user,
             )
         _watchdog_hears(f"watch {self._process.pid} {int(self.abandon_signal)}")
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + self.start_s
         while not self.is_ready():
             if not self.running() or time.monotonic() > deadline:
                 self.kill()
@@ -101,6 +104,11 @@ class Server(ABC):
         assert self._process is not None, f"{self.name} was never started"
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """Of the process that ended last; minus a signal's number if that ended it."""
+        return None if self._process is None else self._process.poll()
+
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -110,7 +118,7 @@ class Server(ABC):
             os.kill(self.pid, self.end_signal)
             assert self._process is not None
             try:
-                self._process.wait(STOP_S)
+                self._process.wait(self.stop_s)
             except subprocess.TimeoutExpired:
                 self.kill()
         self._ended()
@@ -118,22 +126,22 @@ class Server(ABC):
     def kill(self) -> None:
         """SIGKILL to the process and its children, and wait until they are gone."""
         if self.running():
-            family = self._family()
+            family = self.family()
             for process in family:
                 _send(process, signal.SIGKILL)
             assert self._process is not None
-            self._process.wait(STOP_S)
-            psutil.wait_procs(family, timeout=STOP_S)
+            self._process.wait(KILL_S)
+            psutil.wait_procs(family, timeout=KILL_S)
         self._ended()
 
     def hold(self) -> None:
         """SIGSTOP: connections stay open, nobody answers."""
-        for process in self._family():
+        for process in self.family():
             _send(process, signal.SIGSTOP)
 
     def let_go(self) -> None:
         """SIGCONT."""
-        for process in self._family():
+        for process in self.family():
             _send(process, signal.SIGCONT)
 
     def remove(self) -> None:
@@ -147,7 +155,8 @@ class Server(ABC):
             return "(no log)"
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
 
-    def _family(self) -> list[psutil.Process]:
+    def family(self) -> list[psutil.Process]:
+        """The process and its children; empty when it has ended."""
         try:
             process = psutil.Process(self.pid)
             return [process, *process.children(recursive=True)]
@@ -159,16 +168,21 @@ class Server(ABC):
             _watchdog_hears(f"forget {self._process.pid}")
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens."""
+def free_port(*, also: int = 0) -> int:
+    """A port of 127.0.0.1 on which nobody listens, nor on the next ones that are `also` needed."""
     while True:
         port = random.choice(PORTS)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        if all(_is_free(port + n) for n in range(also + 1)):
             return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def run(words: Sequence[str], *, cwd: Path, user: str | None = None) -> None:
