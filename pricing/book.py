@@ -43,7 +43,7 @@ class UnknownBook(DomainError):
 def best_first(rows: Iterable[Row], conditions: Conditions) -> tuple[Row, ...]:
     """The rows whose conditions a call meets: most conditions first, then the latest entry."""
     met = (row for row in rows if row.conditions.met_by(conditions))
-    return tuple(sorted(met, key=lambda row: (-row.conditions.count, -row.n)))
+    return tuple(sorted(met, key=lambda row: (-row.conditions.stated, -row.n)))
 
 
 def price_provider(slug: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
@@ -66,9 +66,8 @@ def differences(old: PriceBook, new: PriceBook, *, at: datetime) -> Sequence[Cha
 
 def shown_conditions(conditions: Conditions) -> JsonObject:
     """The conditions that are stated."""
-    values = ((each.name, getattr(conditions, each.name)) for each in fields(conditions))
-    standard = {each.name: getattr(STANDARD, each.name) for each in fields(conditions)}
-    return {name: value for name, value in values if value != standard[name]}
+    standard = STANDARD._asdict()
+    return {name: value for name, value in conditions._asdict().items() if value != standard[name]}
 
 
 class _Said(NamedTuple):

@@ -93,7 +93,7 @@ def _rows(
 
 
 def _ordered(rows: Sequence[Row]) -> Sequence[Row]:
-    return sorted(rows, key=lambda row: (row.conditions.count, row.model, -row.n))
+    return sorted(rows, key=lambda row: (row.conditions.stated, row.model, -row.n))
 
 
 def conditions_of(row: JsonObject) -> JsonObject:

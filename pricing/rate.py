@@ -7,7 +7,6 @@ arguments, never rounds, and answers for every call: unknown is a status, never 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
@@ -38,8 +37,7 @@ _AT_COST: Final = frozenset({"total", "upstream"})
 """Meanings of a provider's figure that are what the call cost; a gateway's fee is not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """What rating needs to know of a call."""
 
     provider: str
@@ -113,7 +111,7 @@ def rate(call: Call, book: PriceBook, *, reference: Setting) -> Rating:
 
 def _by_list(call: Call, book: PriceBook, reference: Setting) -> Rating:
     model, rows = _find_rows(call, book)
-    row = next((row for row in rows or () if row.live(call.at)), None)
+    row = _first_live(rows or (), call.at)
     if row is None:
         why = "unknown_model" if rows is None else "unknown_service_class"
         return Rating("unrated", None, model, notes=(why,))
@@ -147,13 +145,20 @@ def _find_rows(call: Call, book: PriceBook) -> tuple[str, Sequence[Row] | None]:
     Without any such name, the first one and None.
     """
     for model in call.models:
-        if any(row.live(call.at) for row in book.rows_of(call.provider, model)):
+        if _first_live(book.rows_of(call.provider, model), call.at) is not None:
             return model, book.fitting(call.provider, model, call.conditions)
         canonical = book.canonical(call.provider, model)
         keyed = _of_provider(book, call, canonical) if canonical is not None else ()
         if keyed:
             return model, best_first(keyed, call.conditions)
     return next(iter(call.models), ""), None
+
+
+def _first_live(rows: Iterable[Row], at: datetime) -> Row | None:
+    for row in rows:
+        if row.live(at):
+            return row
+    return None
 
 
 def _of_provider(book: PriceBook, call: Call, canonical: str) -> Sequence[Row]:
@@ -241,7 +246,7 @@ def _notes(call: Call, cost: Cost) -> tuple[str, ...]:
 
 
 def _part(call: Call, part: JsonObject) -> Call:
-    return replace(call, served=part.get("model"), usage=part["usage"], provider_cost=None)
+    return call._replace(served=part.get("model"), usage=part["usage"], provider_cost=None)
 
 
 def _unrated(part: JsonObject, made: Rating) -> tuple[str, ...]:

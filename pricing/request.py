@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from domain.clock import parse_instant
 from domain.events.requests import RequestRouted, UsageEstimated, UsageEvent
@@ -19,8 +18,7 @@ from pricing.row import Conditions
 UsageSource = Literal["provider", "estimate", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class RatedRequest:
+class RatedRequest(NamedTuple):
     """A request, rated by one book. `price_book` is that book's hash."""
 
     provider: str

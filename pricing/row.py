@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from domain.clock import parse_instant
 from domain.errors import BadValue
@@ -85,8 +85,7 @@ class TimeOverride:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(NamedTuple):
     """What selects a row: of a call, as served; of a row, what it demands. None is the standard."""
 
     service_tier: str | None = None
@@ -111,7 +110,7 @@ class Conditions:
         )
 
     @property
-    def count(self) -> int:
+    def stated(self) -> int:
         """How many conditions are stated."""
         places = (self.region, self.inference_geo, self.deployment_type)
         return (

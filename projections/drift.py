@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Final
+from uuid import UUID
 
 from domain.eventlog.port import HasChains, bases_of, stores_of
 from domain.money import text_of
@@ -112,6 +113,8 @@ def _text(row: Cells) -> str:
 def _plain(cell: object) -> object:
     if isinstance(cell, dict):
         return sorted(cell.items())
+    if isinstance(cell, UUID):
+        return cell.bytes
     if isinstance(cell, bool):
         return int(cell)
     if isinstance(cell, Decimal):

@@ -7,7 +7,6 @@ compares both with domain/events/registry.py, so a new event cannot be forgotten
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -27,7 +26,7 @@ from domain.events.requests import (
     UsageRerated,
     generated_nothing,
 )
-from domain.ids import event_id
+from domain.ids import event_id_bytes
 from domain.invoice_series import InvoiceIssued
 from domain.money import ZERO, text_of
 from domain.usage import UNITS
@@ -137,7 +136,8 @@ class Place(NamedTuple):
     position: int
     """seq, counted on through the stores that the log continues."""
     hash: bytes
-    event_id: UUID
+    event_id: bytes
+    """The 16 bytes of the UUID."""
     originator_id: UUID
     originator_version: int
     topic: str
@@ -152,7 +152,7 @@ class Place(NamedTuple):
             recorded.seq,
             base + recorded.seq,
             bytes.fromhex(recorded.hash),
-            event_id(recorded.originator_id, recorded.originator_version),
+            event_id_bytes(recorded.originator_id, recorded.originator_version),
             recorded.originator_id,
             recorded.originator_version,
             recorded.topic,
@@ -207,8 +207,7 @@ def closed_period_row(place: Place, issued: InvoiceIssued, *, cutoff: int) -> Ce
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RequestState:
+class RequestState(NamedTuple):
     """What a request's events have led to, as of one of them."""
 
     routed: RequestRouted
@@ -231,15 +230,15 @@ class RequestState:
         """As of the next version."""
         terminal_at = self.terminal_at or recorded_at
         if isinstance(event, UsageReported | UsageEstimated | UsageCorrected):
-            return replace(
-                self, used=event, failed=None, written_off=False, terminal_at=terminal_at
+            return self._replace(
+                used=event, failed=None, written_off=False, terminal_at=terminal_at
             )
         if isinstance(event, RequestFailed):
-            return replace(self, failed=event, terminal_at=terminal_at)
+            return self._replace(failed=event, terminal_at=terminal_at)
         if isinstance(event, UsageRerated):
             written_off = event.reason == WRITTEN_OFF
-            return replace(
-                self, book=event.price_book, written_off=written_off, terminal_at=terminal_at
+            return self._replace(
+                book=event.price_book, written_off=written_off, terminal_at=terminal_at
             )
         raise BadValue(f"{type(event).__name__} is not an event of a running request")
 
@@ -296,7 +295,7 @@ def _line(place: Place, sign: int, state: RequestState, rated: RatedRequest | No
 
 
 def _used(state: RequestState, used: UsageEvent, rated: RatedRequest) -> Cells:
-    reference, count = rated.rating.reference, used.usage.get
+    reference = rated.rating.reference
     return (
         "settled",
         "",
@@ -318,7 +317,7 @@ def _used(state: RequestState, used: UsageEvent, rated: RatedRequest) -> Cells:
         state.written_off,
         None if rated.at_cost is None else rated.at_cost.usd,
         None if rated.fee is None else rated.fee.usd,
-        *[count(unit) for unit in COUNTS],
+        *map(used.usage.get, COUNTS),
     )
 
 

@@ -147,7 +147,7 @@ class ModelLists:
         turns: set[datetime] = set()
         for slug in slugs:
             for model in book.models(slug):
-                rows = [row for row in book.rows_of(slug, model) if row.conditions.count == 0]
+                rows = [row for row in book.rows_of(slug, model) if row.conditions.stated == 0]
                 turns.update(turn for row in rows for turn in _turns(row) if turn > now)
                 live = [row for row in rows if row.live(now)]
                 # Whoever serves only where he is named is listed by the name that works.

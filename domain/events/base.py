@@ -39,6 +39,9 @@ class PlainEvent:
     originator_id: UUID
     originator_version: int
 
+    def __post_init__(self) -> None:
+        """Raise BadValue when the fields contradict each other."""
+
 
 UNRECORDED: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """The time of an aggregate's event that is not stored yet. The log gives it (`recorded_at`)."""

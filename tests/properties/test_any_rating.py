@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import decimal
 from contextlib import suppress
-from dataclasses import replace
 from fractions import Fraction
 from random import Random
 from typing import Any
@@ -78,7 +77,7 @@ def test_every_call_has_a_rating_and_its_parts_add_up(random: Random) -> None:
 def test_a_call_of_several_models_costs_what_each_costs(random: Random) -> None:
     make = Maker(random)
     book = book_of(make.entries(ROWS))
-    call = replace(some_call(make), provider_cost=None)
+    call = some_call(make)._replace(provider_cost=None)
     parts: list[JsonObject] = [
         {"model": random.choice(["a", "b", "unheard"]), "usage": make.usage()} for _ in range(3)
     ]
@@ -193,7 +192,7 @@ def test_more_of_anything_never_costs_less_over_rising_tiers(
     grown = usage | {each: usage.get(each, 0) + more for each in GROWING[unit]}
     call = Call("p", "m", (), parse_instant("2026-11-23T12:00:00Z"), usage, Conditions())
     less = rate(call, book, reference="lowest")
-    greater = rate(replace(call, usage=grown), book, reference="lowest")
+    greater = rate(call._replace(usage=grown), book, reference="lowest")
     assert total(greater) >= total(less)
 
 

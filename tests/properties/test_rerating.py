@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -83,7 +82,7 @@ class Trial:
     def rated_once(self) -> list[Decimal | None]:
         """The fee of each call, had the last book been in force from the beginning."""
         last = self.world.full_book.hash
-        return [self._fee(replace(self.state(each), book=last)) for each in self.requests]
+        return [self._fee(self.state(each)._replace(book=last)) for each in self.requests]
 
     def state(self, request: UUID) -> RequestState:
         state = fold((each, decode(each)) for each in self.world.log.stream(request))

@@ -145,4 +145,15 @@ ALTER TABLE $db.request_lines ON CLUSTER 'billing' ADD COLUMN IF NOT EXISTS writ
 
 ALTER TABLE $db.request_lines ON CLUSTER 'billing' ADD COLUMN IF NOT EXISTS attempt_of String DEFAULT '' AFTER tags;
 
+CREATE TABLE IF NOT EXISTS $db.feed_offsets ON CLUSTER 'billing'
+(
+    topic LowCardinality(String),
+    partition UInt32,
+    life UInt32,
+    highest UInt64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{database}/{table}', '{replica}', highest)
+ORDER BY (topic, partition, life)
+SETTINGS replicated_deduplication_window = 1000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1;
+
 DROP DATABASE IF EXISTS $db ON CLUSTER 'billing' SYNC;
