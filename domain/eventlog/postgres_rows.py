@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
+from domain.errors import BadValue
 from domain.eventlog.lines import Tail
-from domain.eventlog.port import Recorded
+from domain.eventlog.port import CorruptLog, Recorded
 from domain.eventlog.rows import opened_and_ended
 from domain.seal import HASH_BYTES, Frontier
 
@@ -108,6 +109,23 @@ SELECT_STREAM: Final = (
     _COLUMNS + "stored_events e LEFT JOIN lines l ON l.position = e.notification_id"
     " WHERE e.originator_id = %s::uuid ORDER BY e.originator_version"
 )
+SELECT_KEPT: Final = "SELECT store_id, base, size, frontier FROM stores ORDER BY number"
+SELECT_RAW: Final = (
+    _COLUMNS.replace(" FROM ", ", l.stream, e.topic, e.originator_id, e.originator_version FROM ")
+    + _LINES
+    + _ALL
+    + "ORDER BY l.position"
+)
+SELECT_STRAYS: Final = (
+    "SELECT e.notification_id FROM stored_events e"
+    " LEFT JOIN lines l ON l.position = e.notification_id"
+    " WHERE l.position IS NULL ORDER BY e.notification_id LIMIT %s"
+)
+SELECT_BROKEN_STREAMS: Final = (
+    "SELECT originator_id, count(*), min(originator_version), max(originator_version)"
+    " FROM stored_events GROUP BY originator_id"
+    " HAVING min(originator_version) <> 1 OR max(originator_version) <> count(*) LIMIT %s"
+)
 SELECT_TAKEN: Final = (
     "SELECT e.originator_id, e.originator_version FROM stored_events e"
     " JOIN unnest(%s::uuid[], %s::bigint[]) AS k(id, version)"
@@ -153,6 +171,9 @@ def array(words: Iterable[str]) -> str:
 
 
 def frontier_of(size: int, nodes: bytes) -> Frontier:
-    """The frontier that a row of `stores` keeps."""
+    """The frontier that a row of `stores` keeps. Raises CorruptLog when it is none."""
     step = range(0, len(nodes), HASH_BYTES)
-    return Frontier(size=size, subtrees=[nodes[at : at + HASH_BYTES] for at in step])
+    try:
+        return Frontier(size=size, subtrees=[nodes[at : at + HASH_BYTES] for at in step])
+    except BadValue as error:
+        raise CorruptLog("the tail that the store keeps is damaged") from error

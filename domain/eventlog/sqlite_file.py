@@ -7,10 +7,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from domain import sqlite
-from domain.errors import UnsafeSetup
+from domain.errors import DomainError, UnsafeSetup
 from domain.eventlog.checkpoint import Checkpoint
+from domain.eventlog.rows import frontier_of
+from domain.eventlog.spans import Span, spans_of
 from domain.eventlog.sqlite_rows import SELECT_BROKEN_STREAMS, SELECT_RAW, SELECT_STRAYS
 from domain.eventlog.verify import RawLine, RawStore, Report, verify
+from domain.seal import Frontier
 
 
 def verify_file(
@@ -64,12 +67,12 @@ class SQLiteRawLog:
 
     def stores(self) -> Sequence[RawStore]:
         rows = self._connection.execute(
-            "SELECT store_id, base FROM stores ORDER BY number"
+            "SELECT store_id, base, frontier FROM stores ORDER BY number"
         ).fetchall()
-        ends = [row["base"] for row in rows[1:]] + [None]
+        spans = spans_of([(row["store_id"], row["base"]) for row in rows])
         return [
-            _RawStore(self._connection, row["store_id"], row["base"], end)
-            for row, end in zip(rows, ends, strict=False)
+            _RawStore(self._connection, span, row["frontier"])
+            for span, row in zip(spans, rows, strict=True)
         ]
 
     def strays(self, limit: int) -> Sequence[str]:
@@ -90,21 +93,23 @@ class SQLiteRawLog:
 
 
 class _RawStore:
-    def __init__(
-        self, connection: sqlite.Connection, store_id: str, base: int, end: int | None
-    ) -> None:
+    def __init__(self, connection: sqlite.Connection, span: Span, kept: str | None) -> None:
         self._connection = connection
-        self._store_id = store_id
-        self._base = base
-        self._end = end
+        self._span = span
+        self._kept = kept
 
     @property
     def store_id(self) -> str:
-        return self._store_id
+        return self._span.store_id
+
+    def kept(self) -> Frontier | None:
+        try:
+            return frontier_of(self._kept)
+        except (DomainError, LookupError, TypeError, ValueError):
+            return None
 
     def lines(self) -> Iterable[RawLine]:
-        end = 2**62 if self._end is None else self._end
-        cursor = self._connection.execute(SELECT_RAW, (self._base, end))
+        cursor = self._connection.execute(SELECT_RAW, (self._span.base, self._span.end))
         cursor.row_factory = None
         for position, digest, stream, version, line, *filed in cursor:
-            yield RawLine(position - self._base, digest, stream, version, line, tuple(filed))
+            yield RawLine(position - self._span.base, digest, stream, version, line, tuple(filed))

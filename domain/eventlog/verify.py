@@ -51,6 +51,12 @@ class RawStore(Protocol):
     def lines(self) -> Iterable[RawLine]:
         """Every row, by seq."""
 
+    def kept(self) -> Frontier | None:
+        """What the store says of its own tree, as of its end or of some line before.
+
+        None: what it keeps is no such thing.
+        """
+
 
 class RawLog(Protocol):
     """A log file: its stores, oldest first, and what concerns all of them."""
@@ -120,7 +126,9 @@ def verify(
     recorded_at, expected = "", {checkpoint.store_id for checkpoint in checkpoints}
     for store in log.stores():
         own = [each for each in checkpoints if each.store_id == store.store_id]
-        check = _StoreCheck(store.store_id, own, findings, requests, before=states[-1:])
+        check = _StoreCheck(
+            store.store_id, own, findings, requests, before=states[-1:], kept=store.kept()
+        )
         check.recorded_at = recorded_at
         for raw in _told(store.lines(), on_page, sum(state.size for state in states)):
             check.line(raw)
@@ -215,20 +223,25 @@ class _StoreCheck:
         requests: _Requests,
         *,
         before: Sequence[StoreState],
+        kept: Frontier | None,
     ) -> None:
         self.recorded_at = ""
         """Of the latest line, be it of the store before."""
         self._before = before
+        self._kept = kept or Frontier()
         self._store_id = store_id
         self._findings = findings
         self._requests = requests
         self._tree = Frontier()
         self._dense = True
+        self._sealed_well = True
         self._seals = 0
         self._sealed = 0
         self._seq = 0
         self._due = _due(checkpoints)
         self._checkpoint = next(self._due, None)
+        if kept is None:
+            self._add("wrong-tail", None, "what the store keeps of its tree cannot be read")
 
     def line(self, raw: RawLine) -> None:
         """The next row."""
@@ -247,9 +260,15 @@ class _StoreCheck:
         # A changed line is named already: its first hash keeps the roots above it comparable.
         kept = raw.hash if isinstance(raw.hash, bytes) and len(raw.hash) == 32 else leaf
         self._tree.add(kept)
+        known = self._dense and self._sealed_well  # else that is said already
+        if seq == self._kept.size and known and self._tree.root() != self._kept.root():
+            self._add("wrong-tail", seq, f"the store keeps another root for its first {seq} lines")
 
     def end(self) -> StoreState:
         """No more rows."""
+        if self._kept.size > self._seq:
+            said = f"the log ends at seq {self._seq}, but the store says that it holds more"
+            self._add("cut-tail", self._kept.size, f"{said}: {self._kept.size} lines")
         for checkpoint in (self._checkpoint, *self._due):
             if checkpoint is None:
                 continue
@@ -327,6 +346,7 @@ class _StoreCheck:
 
     def _seal(self, seq: int, data: JsonObject) -> None:
         self._seals += 1
+        sealed, self._sealed_well = self._sealed_well, False
         if data.get("size") != seq - 1:
             self._add("wrong-root", seq, f"the seal at seq {seq} is over {data.get('size')} lines")
         elif self._dense and data.get("root") != self._tree.root().hex():
@@ -337,7 +357,7 @@ class _StoreCheck:
                 f"the seal at seq {seq} has another root: lines {since} were rewritten",
             )
         else:
-            self._sealed = seq
+            self._sealed, self._sealed_well = seq, sealed
 
     def _continues(self, seq: int, data: JsonObject) -> None:
         """The store before is the one that this one says it continues."""

@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from domain.clock import FixedClock
+from domain.eventlog.log import StoredLog
 from domain.eventlog.sqlite import SQLiteLog, open_sqlite_log
 from domain.events.requests import RequestFailed, RequestRouted, UsageCorrected, UsageReported
 from domain.ids import new_id
@@ -52,7 +53,7 @@ def failed(request: UUID | None = None, version: int = 2) -> RequestFailed:
     )
 
 
-def fill(log: SQLiteLog, *, calls: int = 4) -> list[UUID]:
+def fill(log: StoredLog, *, calls: int = 4) -> list[UUID]:
     """Settled calls, sealed after each: three events a call."""
     requests = [new_id() for _ in range(calls)]
     for request in requests:

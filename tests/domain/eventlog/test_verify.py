@@ -231,6 +231,8 @@ class TestCheckpoints:
         for table, column in (("lines", "position"), ("stored_events", "rowid")):
             by_hand.execute(f"DELETE FROM {table} WHERE {column} >= 12")
         by_hand.execute("DELETE FROM open_requests")
+        assert kinds(verify_file(path)) == [("cut-tail", 12)], "the file keeps its sealed size"
+        by_hand.execute("UPDATE stores SET frontier = NULL")
         assert verify_file(path).ok
         report = verify_file(path, checkpoints=checkpoints)
         assert kinds(report) == [("cut-tail", 12)]
@@ -245,6 +247,8 @@ class TestCheckpoints:
             if position in {6, 9, 12}:
                 rewrite(by_hand, position, root=tree.root().hex())
             tree.add(leaf_hash(line_at(by_hand, position)))
+        assert kinds(verify_file(path)) == [("wrong-tail", 12)], "the file keeps its sealed root"
+        by_hand.execute("UPDATE stores SET frontier = NULL")
         assert verify_file(path).ok
         report = verify_file(path, checkpoints=checkpoints)
         assert kinds(report) == [
