@@ -10,6 +10,7 @@ from uuid import UUID
 from domain.errors import UnsafeSetup
 from domain.eventlog.port import CorruptLog
 from domain.eventlog.postgres_rows import (
+    SELECT_BEHIND,
     SELECT_BROKEN_STREAMS,
     SELECT_KEPT,
     SELECT_RAW,
@@ -55,8 +56,12 @@ class PostgresRawLog:
         ]
 
     def strays(self, limit: int) -> Sequence[str]:
-        rows = self._connection.execute(SELECT_STRAYS, (limit,))
-        return [f"the event at place {row[0]} has no line in the log" for row in rows]
+        events = self._connection.execute(SELECT_STRAYS, (limit,)).fetchall()
+        lines = self._connection.execute(SELECT_BEHIND, (limit,)).fetchall()
+        return [
+            *(f"the event at place {row[0]} has no line in the log" for row in events),
+            *(f"the line at place {row[0]} lies behind the end of its store" for row in lines),
+        ]
 
     def broken_streams(self, limit: int) -> Sequence[str]:
         rows = self._connection.execute(SELECT_BROKEN_STREAMS, (limit,))

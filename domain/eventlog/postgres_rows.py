@@ -121,6 +121,10 @@ SELECT_STRAYS: Final = (
     " LEFT JOIN lines l ON l.position = e.notification_id"
     " WHERE l.position IS NULL ORDER BY e.notification_id LIMIT %s"
 )
+SELECT_BEHIND: Final = (
+    "SELECT position FROM lines WHERE position > (SELECT max(base + size) FROM stores)"
+    " ORDER BY position LIMIT %s"
+)
 SELECT_BROKEN_STREAMS: Final = (
     "SELECT originator_id, count(*), min(originator_version), max(originator_version)"
     " FROM stored_events GROUP BY originator_id"

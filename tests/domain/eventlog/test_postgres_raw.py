@@ -99,6 +99,11 @@ def test_any_changed_byte_is_named(dsn: str, by_hand: Connection, position: int)
         ("UPDATE stored_events SET topic = 'a.b' WHERE notification_id = 2", ("misfiled", 2)),
         ("UPDATE lines SET stream = 'request' WHERE position = 3", ("misfiled", 3)),
         ("UPDATE lines SET originator_version = 9 WHERE position = 3", ("misplaced", 3)),
+        (
+            "INSERT INTO lines SELECT 14, hash, stream, originator_id, originator_version"
+            " FROM lines WHERE position = 13",
+            ("stray-event", None),
+        ),
         ("DELETE FROM open_requests", ("wrong-open-requests", None)),
         ("UPDATE stores SET size = 12", ("wrong-tail", None)),
         ("UPDATE stores SET size = 11", ("wrong-tail", 11)),
