@@ -94,8 +94,9 @@ class Inserter:
         batch = self._batcher.batch([recorded])
         if batch.dead:
             return False
-        batch.add("dead_letters", resolved)
-        self._write(batch, f"retry-{recorded.hash}")
+        token = f"retry-{recorded.hash}"
+        self._write(batch, token)
+        self._store.insert("dead_letters", columns("dead_letters", [resolved]), token=token)
         return True
 
     def _sorted(self, events: Sequence[Recorded]) -> tuple[list[Recorded], list[Recorded]]:

@@ -285,6 +285,8 @@ class _Store:
                     {"database": database, "table": table},
                 )
             )
+            if not known:
+                raise ProjectionUnavailable(f"there is no table {database}.{table}")
             self._types[database, table] = known
         return known
 
