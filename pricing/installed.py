@@ -63,6 +63,11 @@ class InstalledList:
             entries=added,
         )
 
+    def lines_of(self, edition: Edition | None) -> list[bytes]:
+        """The list as it will be with this edition; None: as it is."""
+        grown = [] if edition is None else self._grown(edition.shipped, edition.entries)
+        return [*self.lines, *grown]
+
     def _grown(self, shipped: int, entries: Iterable[JsonObject]) -> list[bytes]:
         lines: list[bytes] = []
         for n, line in enumerate(self._shipped[self._taken : shipped], len(self.lines) + 1):
