@@ -86,11 +86,6 @@ def test_what_we_write_lies_in_a_volume(name: str) -> None:
             assert any(value.startswith(f"{path}/") for path in SERVICES[name].volumes), value
 
 
-def test_only_the_proxy_holds_the_master_key() -> None:
-    holders = {n for n, service in SERVICES.items() if "KEYTOLL_MASTER_KEY" in service.environment}
-    assert holders == {"api"}
-
-
 def test_a_stop_gives_running_calls_their_time() -> None:
     settings = Settings.from_environment({})
     assert SERVICES["api"].stop_s > settings.shutdown_timeout_s + 30
