@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -159,6 +160,10 @@ def test_nothing_is_published_once_the_lock_is_lost(log: EventLog) -> None:
     assert [each["rows"] for each in publications(log)] == [2]
 
 
+def given(entries: list[JsonObject], _: PriceBook) -> list[JsonObject]:
+    return entries
+
+
 @pytest.mark.services
 def test_many_processes_make_one_list(postgres_dsn: str) -> None:
     def add(number: int) -> None:
@@ -167,8 +172,7 @@ def test_many_processes_make_one_list(postgres_dsn: str) -> None:
         prices = PriceList.of(log, locks, shipped(2))
         prices.publish()
         for turn in range(3):
-            own = [row(f"m{number}-{turn}")]
-            prices.add(lambda _, own=own: own)
+            prices.add(partial(given, [row(f"m{number}-{turn}")]))
         log.close()
 
     with ThreadPoolExecutor(4) as threads:
