@@ -66,8 +66,9 @@ format: $(READY) ## put the source into the project's form
 
 golden: $(READY) ## rewrite the golden files; then read the diff
 	@$(BIN)/python -m tests.domain.events.golden
+	@$(BIN)/python -m domain.events.asyncapi > docs/asyncapi.json
 	@KEYTOLL_GOLDEN=write $(BIN)/pytest tests/contracts/test_dialects.py
-	@git --no-pager diff --stat -- tests
+	@git --no-pager diff --stat -- tests docs/asyncapi.json
 
 bench: $(READY) ## the benchmarks, some minutes
 	@for file in bench/[a-z]*.py; do \

@@ -110,16 +110,24 @@ class Account(Aggregate):
         TOPIC: ClassVar[str] = "account.event"
 
     class AccountOpened(Event, Aggregate.Created):
+        """An account exists."""
+
         TOPIC = "account.opened"
         currency: str
 
     class AccountSuspended(Event):
+        """Its calls are refused from now on."""
+
         TOPIC = "account.suspended"
 
     class AccountResumed(Event):
+        """Its calls are served again."""
+
         TOPIC = "account.resumed"
 
     class ApiKeyIssued(Event):
+        """A key of ours for this account or installation; only its hash is kept."""
+
         TOPIC = "account.api-key-issued"
         key_id: str
         role: str
@@ -130,26 +138,36 @@ class Account(Aggregate):
         expires_at: str | None = None
 
     class ApiKeyRevoked(Event):
+        """That key opens nothing any more."""
+
         TOPIC = "account.api-key-revoked"
         key_id: str
 
     class MarkupAgreed(Event):
+        """From the given instant on, the fee is this share of the at-cost price."""
+
         TOPIC = "account.markup-agreed"
         rate: str
         effective_from: str
 
     class TaxSet(Event):
+        """What is added to invoices from now on."""
+
         TOPIC = "account.tax-set"
         rate: str
         note: str
 
     class RoutingPreferred(Event):
+        """The account's order of providers, its consent to fallbacks, what a disconnect does."""
+
         TOPIC = "account.routing-preferred"
         providers: list[str]
         fallbacks: bool
         on_disconnect: str | None
 
     class RemainderCarried(Event):
+        """What an invoice rounded away goes into the next one."""
+
         TOPIC = "account.remainder-carried"
         invoice_id: str
         sandbox: bool

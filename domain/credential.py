@@ -66,6 +66,8 @@ class Credential(Aggregate):
         TOPIC: ClassVar[str] = "credential.event"
 
     class KeyAdded(Event, Aggregate.Created):
+        """A provider key was stored. The key itself lies in the vault, never here."""
+
         TOPIC = "credential.key-added"
         account_id: str
         provider: str
@@ -75,31 +77,45 @@ class Credential(Aggregate):
         position: int = 0
 
     class KeyChecked(Event):
+        """The provider was asked whether the key works, or refused it."""
+
         TOPIC = "credential.key-checked"
         outcome: str
         reason: str
 
     class KeyRestricted(Event):
+        """The key serves these models only; null: all."""
+
         TOPIC = "credential.key-restricted"
         models: list[str] | None
 
     class KeyReordered(Event):
+        """The key's place among the account's keys."""
+
         TOPIC = "credential.key-reordered"
         position: int
 
     class KeyDisabled(Event):
+        """The key is not used until it is enabled."""
+
         TOPIC = "credential.key-disabled"
 
     class KeyEnabled(Event):
+        """The key is used again."""
+
         TOPIC = "credential.key-enabled"
 
     class KeyRotated(Event):
+        """Another secret took the place of the old one, which was destroyed."""
+
         TOPIC = "credential.key-rotated"
         key_suffix: str
         fingerprint: str
         secret_version: int
 
     class KeyRemoved(Event):
+        """The secret was destroyed; the trail stays."""
+
         TOPIC = "credential.key-removed"
 
     @event(KeyAdded)

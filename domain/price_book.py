@@ -33,6 +33,8 @@ class PriceBook(Aggregate):
         TOPIC: ClassVar[str] = "price-book.event"
 
     class PriceBookPublished(Event, Aggregate.Created):
+        """Calls are priced with the first `rows` entries of the price list from now on."""
+
         TOPIC = "price-book.published"
         class_version: ClassVar[int] = 2
         hash: str
