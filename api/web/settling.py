@@ -18,7 +18,7 @@ from api.web.forms import Refused, built, repeated
 from api.web.invoices import InvoicePages
 from api.web.names import Names
 from api.web.operations import Operations
-from api.web.pages import HEADERS, Pages, page_route
+from api.web.pages import HEADERS, Pages, page_route, wants_part
 from domain.errors import DomainError
 from projections.documents import Form
 
@@ -57,7 +57,7 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
             typed = repeated(fields, ("amount", "reason", "reference"))
             refused = Refused.of(error, form, typed)
             return await asyncio.to_thread(desk.one, request, session, invoice_id, refused=refused)
-        if "hx-request" in request.headers:
+        if wants_part(request):
             return await asyncio.to_thread(
                 desk.one, request, session, invoice_id, said=(form, SAID[form])
             )
