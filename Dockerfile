@@ -6,6 +6,7 @@ COPY --from=ghcr.io/astral-sh/uv:0.9.9 /uv /usr/local/bin/uv
 ENV UV_PYTHON_DOWNLOADS=never \
     UV_LINK_MODE=copy \
     UV_COMPILE_BYTECODE=1 \
+    UV_CACHE_DIR=/var/cache/uv \
     UV_PROJECT_ENVIRONMENT=/opt/keytoll
 # The in-process engine is half of the image; where a ClickHouse server is used nobody needs it:
 # WITHOUT="--no-install-package=chdb --no-install-package=chdb-core".
@@ -13,7 +14,7 @@ ARG WITHOUT=""
 WORKDIR /source
 # Dependencies first: they change less often than the program.
 COPY pyproject.toml uv.lock README.md LICENSE ./
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/var/cache/uv \
     uv sync --frozen --no-dev --no-install-project ${WITHOUT}
 COPY api api
 COPY domain domain
@@ -21,7 +22,7 @@ COPY pricing pricing
 COPY projections projections
 COPY workers workers
 COPY keytoll keytoll
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/var/cache/uv \
     uv sync --frozen --no-dev --no-editable ${WITHOUT}
 
 FROM python:3.11-slim-bookworm

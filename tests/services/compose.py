@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -84,7 +82,7 @@ class Compose:
     def up(self, *names: str) -> None:
         """Start the named services, or all, after those that they need. Raises DidNotStart."""
         wanted = names or [name for name in self.services if name not in ELSEWHERE]
-        for level in _levels(self.services, wanted):
+        for level in levels(self.services, wanted):
             servers = [server for name in level for server in self._started_for(name)]
             with ThreadPoolExecutor(len(servers) or 1) as threads:
                 list(threads.map(Server.start, servers))
@@ -174,6 +172,8 @@ class Compose:
     def _environment(self, service: Service, replica: str) -> Mapping[str, str]:
         declared = {**dockerfile.environment(self._image), **service.environment}
         return {
+            # Each container has a host name of its own, of which this is the default.
+            "KEYTOLL_MEMBER": replica,
             **{name: self._here(value, service, replica) for name, value in declared.items()},
             "PATH": os.environ["PATH"],
             "HOME": str(self._volumes),
@@ -204,26 +204,7 @@ class Compose:
         return self._ports[replica, port]
 
 
-@contextmanager
-def composed(folder: Path, variables: Mapping[str, str]) -> Iterator[Compose]:
-    """An installation that is gone when the block ends."""
-    compose = Compose(folder, variables)
-    try:
-        yield compose
-    finally:
-        compose.remove()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _infrastructure(variables: Mapping[str, str]) -> Mapping[str, Server]:
-    return {
-        "postgres": Postgres(password=variables["POSTGRES_PASSWORD"]),
-        "kafka": Kafka(),
-        "clickhouse": ClickHouse(password=variables["CLICKHOUSE_PASSWORD"]),
-    }
-
-
-def _levels(services: Mapping[str, Service], wanted: Sequence[str]) -> Iterator[Sequence[str]]:
+def levels(services: Mapping[str, Service], wanted: Sequence[str]) -> Iterator[Sequence[str]]:
     """Which services can be started together, one group after the other."""
     left: set[str] = set()
     ahead = list(wanted)
@@ -238,6 +219,14 @@ def _levels(services: Mapping[str, Service], wanted: Sequence[str]) -> Iterator[
             raise DidNotStart(f"services that wait for each other: {', '.join(sorted(left))}")
         yield level
         left -= {*level}
+
+
+def _infrastructure(variables: Mapping[str, str]) -> Mapping[str, Server]:
+    return {
+        "postgres": Postgres(password=variables["POSTGRES_PASSWORD"]),
+        "kafka": Kafka(),
+        "clickhouse": ClickHouse(password=variables["CLICKHOUSE_PASSWORD"]),
+    }
 
 
 def _create_database(server: Postgres, name: str) -> None:
