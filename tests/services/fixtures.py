@@ -71,12 +71,8 @@ def clickhouse_server() -> Iterator[str]:
 @pytest.fixture
 def postgres_dsn(postgres_server: str) -> Iterator[str]:
     """An empty database of the test's own."""
-    name = fresh_name()
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield in_database(postgres_server, name)
-        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
-        connection.execute(drop.format(sql.Identifier(name)))
+    with fresh_database(postgres_server) as dsn:
+        yield dsn
 
 
 @pytest.fixture
@@ -105,6 +101,19 @@ def serving(server: S) -> Iterator[S]:
         server.stop()
     finally:
         server.remove()
+
+
+@contextmanager
+def fresh_database(postgres_server: str) -> Iterator[str]:
+    """An empty database, gone when the block ends."""
+    name = fresh_name()
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        try:
+            yield in_database(postgres_server, name)
+        finally:
+            drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+            connection.execute(drop.format(sql.Identifier(name)))
 
 
 def fresh_name() -> str:

@@ -15,8 +15,8 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 
-PATIENCE_S = 5.0
-"""From the gentle signal to SIGKILL."""
+PATIENCE_S = 8.0
+"""From the gentle signal to SIGKILL; Postgres kills its children 5 s after it was told to end."""
 
 
 def main() -> None:
