@@ -183,6 +183,7 @@ class Account(Aggregate):
         self.tax_rate = "0"
         self.tax_note = ""
         self.remainders: dict[bool, str] = {}
+        self.carried: set[str] = set()
 
     def suspend(self) -> None:
         """Refuse the account's calls from now on."""
@@ -336,6 +337,11 @@ class Account(Aggregate):
     @event(RemainderCarried)
     def _apply_remainder_carried(self, invoice_id: str, sandbox: bool, amount: str) -> None:
         self.remainders[sandbox] = amount
+        self.carried.add(invoice_id)
+
+    def has_carried(self, invoice_id: str) -> bool:
+        """The remainder of this invoice is part of `remainder`."""
+        return invoice_id in self.carried
 
     def remainder(self, *, sandbox: bool) -> str:
         """What the last invoice of this kind carried over; "0" before the first."""

@@ -10,7 +10,11 @@ from domain.clock import instant_text, parse_instant
 from domain.eventlog.port import EventLog
 from domain.invoice import Period
 from projections.projected import Projected, lag_of
-from projections.queries.health import conflicts, dead_letters, doubled_accounts
+from projections.queries.health import (
+    conflicts_by_account,
+    dead_letters_by_account,
+    doubled_accounts,
+)
 from projections.queries.invoice_lines import billables
 from projections.store.port import ProjectionStore
 
@@ -27,24 +31,33 @@ class Wait:
 class Obstacles:
     """What stands in the way of closing a period for single accounts."""
 
-    store: ProjectionStore
     open_requests: Mapping[str, int]
-    doubled: frozenset[str]
+    dead_letters: Mapping[str, int]
+    conflicts: Mapping[str, int]
+    """Account → events; "" for those that nobody can be told from, and that concern everybody."""
 
     @classmethod
     def of(cls, period: Period, *, log: EventLog, store: ProjectionStore) -> Obstacles:
         """As it is now. Reads every line's hash."""
-        return cls(store, open_requests(log, period), doubled_accounts(store))
+        doubled = dict.fromkeys(doubled_accounts(store), 1)
+        return cls(
+            open_requests(log, period),
+            dead_letters_by_account(store),
+            {**doubled, **conflicts_by_account(store)},
+        )
 
     def before(self, account_id: str) -> list[str]:
         """Whole sentences' worth, one for each kind; empty when the account can be closed."""
         counts = {
             "requests that have not ended": self.open_requests.get(account_id, 0),
-            "events that could not be read": dead_letters(self.store, account_id=account_id),
-            "events with two payloads": conflicts(self.store, account_id=account_id)
-            + len(self.doubled & {account_id, ""}),
+            "events that could not be read": _concerning(self.dead_letters, account_id),
+            "events with two payloads": _concerning(self.conflicts, account_id),
         }
         return [f"{account_id} has {count} {what}" for what, count in counts.items() if count]
+
+
+def _concerning(counts: Mapping[str, int], account_id: str) -> int:
+    return counts.get(account_id, 0) + counts.get("", 0)
 
 
 def too_early(period: Period, *, now: datetime, grace: timedelta) -> str | None:

@@ -1,25 +1,27 @@
 """Closing a period (BILLING.md 4): wait, check, freeze, sum, round once, take the next number.
 
-Closing twice gives the same invoices; dying anywhere leaves either nothing or a whole invoice,
-because the invoice and the remainder it carries become durable together.
+Closing twice gives the same invoices, in whatever processes and at the same time: a number is
+taken once, and who did not get it decides anew. The lock only spares them the wasted work.
+
+Dying anywhere leaves nothing, or a whole invoice. Where the account lives in the store that holds
+the invoices, the remainder that it carries becomes durable with it. Else the invoice comes first,
+and whoever bills the account next carries over what is owed before anything else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from threading import Lock
 from typing import Final, cast
-from uuid import UUID
 
 from domain.account import Account
-from domain.clock import Clock, instant_text, parse_instant
+from domain.clock import Clock, instant_text
+from domain.coordination.port import CLOSING, Busy, Held, Locks, held
 from domain.errors import DomainError
 from domain.eventlog.port import Conflict, EventLog, Recorded
-from domain.events.base import Event, JsonObject
-from domain.events.codec import decode
-from domain.events.store import LogSealed, StoreOpened, store_stream
+from domain.events.base import Event
 from domain.ids import public_id
 from domain.invoice import Period, invoice_stream
 from domain.invoice_register import InvoiceRegister, IssuedInvoice
@@ -29,9 +31,12 @@ from projections.closing import Obstacles, too_early
 from projections.invoicing import CannotClose, Computed, compute, load_account
 from projections.projected import Projected
 from projections.queries.invoice_lines import Billable, InvoiceQuestion, billables
+from workers.frozen import Frozen
 
 TRIES: Final = 10
 GRACE_S: Final = 3600.0
+WAIT_S: Final = 60.0
+"""How long a close waits for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +48,8 @@ class Closed:
     """Account → what keeps its period open."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Seal:
-    """The frozen end of the log."""
-
-    seq: int
-    size: int
-    root: str
-    recorded_at: datetime
-
-    @classmethod
-    def of(cls, recorded: Recorded) -> _Seal:
-        event = decode(recorded)
-        if not isinstance(event, LogSealed):
-            raise CannotClose(f"seq {recorded.seq} is not a seal")
-        return cls(recorded.seq, event.size, event.root, parse_instant(recorded.recorded_at))
-
-
 class Closer:
-    """Closes periods of one store, one at a time."""
+    """Closes periods, one at a time."""
 
     def __init__(
         self,
@@ -69,14 +57,17 @@ class Closer:
         log: EventLog,
         projected: Projected,
         register: InvoiceRegister,
-        seal: Callable[[], Recorded],
+        seal: Callable[[], Sequence[Recorded]],
+        locks: Locks,
         clock: Clock,
         entity: str = ENTITY,
     ) -> None:
+        """`seal` writes a seal into each chain of the log."""
         self._log = log
         self._projected = projected
         self._register = register
         self._seal = seal
+        self._locks = locks
         self._clock = clock
         self._entity = entity
         self._accounts = Repository(log)
@@ -88,32 +79,34 @@ class Closer:
         """Issue the invoices of a period, for one account or for all.
 
         Raises CannotClose when nobody's period can be closed yet, PeriodOverlaps when a part of
-        the named account's period was closed before.
+        the named account's period was closed before, Busy when another process closes for long.
         """
         early = too_early(period, now=self._clock.now(), grace=timedelta(seconds=grace_s))
         if early is not None:
             raise CannotClose(early)
-        with self._lock:
-            return self._close(period, account_id)
+        with self._lock, held(self._locks, CLOSING, wait_s=WAIT_S) as lock:
+            return self._close(period, account_id, lock)
 
-    def _close(self, period: Period, account_id: str | None) -> Closed:
+    def _close(self, period: Period, account_id: str | None, lock: Held) -> Closed:
         if account_id is not None:
             load_account(self._accounts, account_id)
-        seal = self._freeze(period)
+        frozen = self._freeze(period)
         issued = self._issued(period, account_id)
         obstacles = Obstacles.of(period, log=self._log, store=self._projected.store)
         refused: dict[str, str] = {}
         for each in billables(
-            self._projected.store, period, cutoff=self._cutoff(seal), account_id=account_id
+            self._projected.store, period, cutoff=frozen.cutoff, account_id=account_id
         ):
             try:
                 if (each.account_id, each.sandbox) not in issued:
                     for obstacle in obstacles.before(each.account_id):
                         raise CannotClose(obstacle)
-                    invoice = self._issue(period, each, seal)
+                    if not lock.still():
+                        raise Busy("another process closes periods now")
+                    invoice = self._issue(period, each, frozen)
                     issued[each.account_id, each.sandbox] = invoice
             except DomainError as error:
-                if isinstance(error, Conflict) or account_id is not None:
+                if isinstance(error, Busy | Conflict) or account_id is not None:
                     raise
                 refused[each.account_id] = str(error)
         return Closed(sorted(issued.values(), key=lambda invoice: invoice.seq), refused)
@@ -128,21 +121,21 @@ class Closer:
             if invoice.period == period
         }
 
-    def _freeze(self, period: Period) -> _Seal:
-        """Write the seal whose seq is the cutoff, and wait until the tables have passed it."""
-        seal = _Seal.of(self._seal())
-        if seal.recorded_at < period.end:
+    def _freeze(self, period: Period) -> Frozen:
+        """Write the seals whose seqs are the cutoff, and wait until the tables have passed them."""
+        frozen = Frozen.by(self._seal())
+        if frozen.since < period.end:
             raise CannotClose("the clock of the log has not passed the period's end")
-        if self._projected.catch_up()[self._log.store_id] < seal.seq:
-            raise CannotClose("the projections have not reached the seal")
-        return seal
+        reached = self._projected.catch_up()
+        for store_id, seq in frozen.cutoff.items():
+            if reached[store_id] < seq:
+                raise CannotClose(f"the projections have not reached the seal of {store_id}")
+        return frozen
 
-    def _issue(self, period: Period, whose: Billable, seal: _Seal) -> IssuedInvoice:
+    def _issue(self, period: Period, whose: Billable, frozen: Frozen) -> IssuedInvoice:
         """One invoice. Overtaken by another closer, everything is decided anew."""
         for _ in range(TRIES):
-            # The account first: whoever issues an invoice to it from now on changes its version.
-            account = load_account(self._accounts, whose.account_id)
-            self._register.catch_up()
+            account = self._settled(whose.account_id)
             known = self._register.closing(whose.account_id, period, sandbox=whose.sandbox)
             if known is not None:
                 return known
@@ -150,73 +143,80 @@ class Closer:
                 account_id=whose.account_id,
                 sandbox=whose.sandbox,
                 period=period,
-                cutoff=self._cutoff(seal),
+                cutoff=frozen.cutoff,
             )
             computed = compute(self._projected.store, question, account)
             try:
-                self._append(account, question, computed, seal)
+                self._append(account, question, computed, frozen)
             except Conflict:
-                seal = self._freeze(period)
+                frozen = self._freeze(period)
                 continue
-            self._register.catch_up()
+            self._settled(whose.account_id)
         invoice = self._register.closing(whose.account_id, period, sandbox=whose.sandbox)
         if invoice is None:
             raise CannotClose(f"{whose.account_id} changed {TRIES} times while it was being closed")
         return invoice
 
-    def _cutoff(self, seal: _Seal) -> dict[str, int]:
-        return {self._log.store_id: seal.seq}
-
-    def _ended_cutoff(self) -> dict[str, int]:
-        """The stores that a restored log continues have ended, and count whole."""
-        return {store.store_id: store.head() for store in self._log.earlier()}
+    def _settled(self, account_id: str) -> Account:
+        """The account, once every invoice issued to it has carried over its remainder."""
+        for _ in range(TRIES):
+            # The account first: whoever issues an invoice to it from now on takes the number that
+            # the register tells us, or changes the account's version.
+            account = load_account(self._accounts, account_id)
+            self._register.catch_up()
+            for invoice in self._register.all(account_id=account_id):
+                if not account.has_carried(invoice.invoice_id):
+                    event, _ = self._register.issued(invoice)
+                    _carry(account, event)
+            owed = [cast("Event", each) for each in account.collect_events()]
+            if not owed:
+                return account
+            try:
+                self._log.submit(*owed, account_id=account_id).result()
+            except Conflict:
+                continue
+        raise CannotClose(f"{account_id} changed {TRIES} times while it was being settled")
 
     def _append(
-        self, account: Account, question: InvoiceQuestion, computed: Computed, seal: _Seal
+        self, account: Account, question: InvoiceQuestion, computed: Computed, frozen: Frozen
     ) -> None:
-        series = series_of(
-            entity=self._entity, year=self._clock.now().year, sandbox=question.sandbox
-        )
+        event = self._event(account, question, computed, frozen)
+        first, *_ = self._log.chains()
+        if self._log.home(question.account_id) != first.written.store_id:
+            self._log.submit(event, account_id=question.account_id).result()
+            return  # the remainder follows in `_settled`, whoever comes to it
+        _carry(account, event)
+        carried = [cast("Event", each) for each in account.collect_events()]
+        self._log.submit(event, *carried, account_id=question.account_id).result()
+
+    def _event(
+        self, account: Account, question: InvoiceQuestion, computed: Computed, frozen: Frozen
+    ) -> InvoiceIssued:
+        # By the time of the log and not of this machine: all closers then mean the same series.
+        series = series_of(entity=self._entity, year=frozen.since.year, sandbox=question.sandbox)
         version = self._register.next_version(series)
-        stream: UUID = invoice_stream(
-            question.account_id, question.period, sandbox=question.sandbox
-        )
-        invoice_id = public_id("inv", stream)
-        figures = computed.bill.as_json()
-        event = InvoiceIssued(
+        stream = invoice_stream(question.account_id, question.period, sandbox=question.sandbox)
+        cutoff, merkle = frozen.of_home(self._log, question.account_id)
+        return InvoiceIssued(
             originator_id=series.stream,
             originator_version=version,
-            invoice_id=invoice_id,
+            invoice_id=public_id("inv", stream),
             number=series.number(version),
             account_id=question.account_id,
             sandbox=question.sandbox,
             start=instant_text(question.period.start),
             end=instant_text(question.period.end),
             currency=account.currency,
-            cutoff={**self._ended_cutoff(), **self._cutoff(seal)},
+            cutoff=cutoff,
             price_books=computed.books,
-            merkle={
-                **_ended_roots(self._log),
-                self._log.store_id: {"size": seal.size, "root": seal.root},
-            },
+            merkle=merkle,
             tax_rate=account.tax_rate,
             tax_note=account.tax_note,
-            **figures,
+            **computed.bill.as_json(),
         )
-        account.carry_remainder(
-            invoice_id=invoice_id, sandbox=question.sandbox, amount=figures["carried_out"]
-        )
-        carried = [cast("Event", each) for each in account.collect_events()]
-        self._log.submit(event, *carried, account_id=question.account_id).result()
 
 
-def _ended_roots(log: EventLog) -> dict[str, JsonObject]:
-    """Size and root of the stores that a log continues, as the next store of each has said."""
-    roots: dict[str, JsonObject] = {}
-    for store in (*log.earlier(), log) if log.earlier() else ():
-        for recorded in log.stream(store_stream(store.store_id)):
-            event = decode(recorded)
-            if isinstance(event, StoreOpened) and event.continues is not None:
-                said = event.continues
-                roots[said["store_id"]] = {"size": said["size"], "root": said["root"]}
-    return roots
+def _carry(account: Account, issued: InvoiceIssued) -> None:
+    account.carry_remainder(
+        invoice_id=issued.invoice_id, sandbox=issued.sandbox, amount=issued.carried_out
+    )

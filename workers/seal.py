@@ -1,4 +1,4 @@
-"""Seals the log: hourly, and once it has become quiet after new events.
+"""Seals every chain of the log: hourly, and once all have become quiet after new events.
 
 A seal is the heartbeat that closing waits for, and its root is also written outside the store, so
 that a cut or rewritten log is found out.
@@ -6,7 +6,7 @@ that a cut or rewritten log is found out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Final
 
@@ -40,26 +40,27 @@ class Sealer:
         self._interval_s = interval_s
         self._quiet_s = quiet_s
         self._lock = Lock()
-        self._sealed = 0
+        self._sealed: dict[str, int] = {}
         self._sealed_at_s: float | None = None
-        self._head = -1
+        self._heads: dict[str, int] = {}
         self._moved_at_s = 0.0
         self._unwritten: list[Recorded] = []
 
-    def seal(self) -> Recorded:
-        """Seal now. Returns once the seal is durable and its checkpoint written."""
+    def seal(self) -> Sequence[Recorded]:
+        """Seal every chain now. Returns once all is durable and its checkpoints are written."""
         with self._lock:
-            (seal,) = self._log.seal().result(SEAL_TIMEOUT_S)
-            self._sealed, self._sealed_at_s = seal.seq, self._clock.monotonic_s()
-            self._unwritten.append(seal)
+            seals = self._log.seal().result(SEAL_TIMEOUT_S)
+            self._sealed = {seal.store_id: seal.seq for seal in seals}
+            self._sealed_at_s = self._clock.monotonic_s()
+            self._unwritten += seals
             self._write()
-            return seal
+            return seals
 
     def __call__(self) -> float:
         now_s = self._clock.monotonic_s()
-        head = self._log.head()
-        if head != self._head:
-            self._head, self._moved_at_s = head, now_s
+        heads = {chain.written.store_id: chain.written.head() for chain in self._log.chains()}
+        if heads != self._heads:
+            self._heads, self._moved_at_s = heads, now_s
         if self._unwritten:
             with self._lock:
                 self._write()
@@ -71,7 +72,7 @@ class Sealer:
         if self._sealed_at_s is None:
             self._sealed_at_s = now_s
         quiet = now_s - self._moved_at_s >= self._quiet_s
-        if self._head > self._sealed and quiet:
+        if quiet and any(head > self._sealed.get(at, 0) for at, head in self._heads.items()):
             return True
         return now_s - self._sealed_at_s >= self._interval_s
 

@@ -7,16 +7,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from typing import Final
 
 import structlog
 
 from api.providers.catalogue import PROVIDERS
 from domain.clock import Clock
-from domain.coordination.port import Leases, Locks
+from domain.coordination.port import FIRST_START, Leases, Locks, held
 from domain.directory import Directory
+from domain.errors import UnsafeSetup
 from domain.eventlog.checkpoint import Checkpoint, append_checkpoint, read_checkpoints
 from domain.eventlog.port import EventLog
 from domain.events.base import JsonObject
+from domain.installation import Installation, open_installation
 from domain.invoice_register import InvoiceRegister
 from domain.labels.port import Labels
 from domain.ledger import Ledger
@@ -25,8 +28,8 @@ from domain.vault.port import Vault
 from domain.vault.reconcile import VaultKeeper, reconcile_vault
 from keytoll.price_list import PriceList
 from keytoll.settings import Settings
-from keytoll.wiring.files import open_files
-from keytoll.wiring.tables import PROJECTIONS_FOLDER, Projections
+from keytoll.wiring.files import EVENTS_FILE, make_folder, open_files
+from keytoll.wiring.tables import Projections
 from keytoll.wiring.truth import Truth
 from pricing.additions import additions
 from pricing.book import Books, PriceBook
@@ -37,6 +40,9 @@ from workers.close import Closer
 from workers.rerate import Rerater
 from workers.seal import Sealer
 from workers.sweep import Sweeper, sweep
+
+FIRST_START_S: Final = 30.0
+"""How long a process waits for another that opens the first account."""
 
 _log = structlog.get_logger("keytoll.start")
 
@@ -103,6 +109,7 @@ class Stores:
             projected=self.projections.open(),
             register=self.register,
             seal=self.sealer.seal,
+            locks=self.locks,
             clock=self.clock,
         )
 
@@ -152,10 +159,12 @@ def open_stores(settings: Settings, clock: Clock, *, epoch: str) -> Stores:
     or wrong, or when calls were rated by a price book that this program does not have;
     StoreUnavailable when a database is away.
     """
+    if not settings.scaled:
+        make_folder(settings.data)
     with ExitStack() as closing:
         truth = _open_truth(settings, clock)
         closing.callback(truth.close)
-        prices = PriceList.of(truth.log)
+        prices = PriceList.of(truth.log, truth.locks)
         directory = Directory(truth.log, clock)
         if settings.store:
             directory.catch_up()
@@ -176,7 +185,9 @@ def open_stores(settings: Settings, clock: Clock, *, epoch: str) -> Stores:
             keys_max=settings.account_keys_max,
         ),
         prices=prices,
-        projections=Projections(settings.data / PROJECTIONS_FOLDER, truth.log, prices.books),
+        projections=Projections(
+            settings, clock, truth.log, prices.books, follow_books=lambda: None
+        ),
         register=InvoiceRegister(truth.log),
         sealer=Sealer(
             truth.log,
@@ -185,6 +196,31 @@ def open_stores(settings: Settings, clock: Clock, *, epoch: str) -> Stores:
             interval_s=settings.seal_interval_s,
         ),
     )
+
+
+def open_existing(settings: Settings, clock: Clock, *, epoch: str) -> Stores:
+    """The stores of an installation that is there already.
+
+    Raises UnsafeSetup when there is none: a wrong setting must not leave an empty one behind.
+    """
+    if not settings.store and not (settings.data / EVENTS_FILE).exists():
+        raise UnsafeSetup(f"there is no installation in {settings.data}: run keytoll init")
+    stores = open_stores(settings, clock, epoch=epoch)
+    if settings.store and stores.directory.first_account_id() is None:
+        stores.close()
+        raise UnsafeSetup("KEYTOLL_STORE: the database holds no installation: run keytoll init")
+    return stores
+
+
+def first_start(stores: Stores) -> Installation | None:
+    """Open the first account, unless there is one; of several processes one does it."""
+    if stores.directory.first_account_id() is not None:
+        return None
+    with held(stores.locks, FIRST_START, wait_s=FIRST_START_S):
+        stores.directory.catch_up()
+        if stores.directory.first_account_id() is not None:
+            return None
+        return open_installation(stores.ledger, stores.directory)
 
 
 def _open_truth(settings: Settings, clock: Clock) -> Truth:

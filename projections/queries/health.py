@@ -66,6 +66,23 @@ def conflicts(store: ProjectionStore, *, account_id: str | None = None) -> int:
     )
 
 
+def dead_letters_by_account(store: ProjectionStore) -> dict[str, int]:
+    """Account → its events that could not be read and stand open; "": of nobody known."""
+    return dict(
+        store.query(
+            "SELECT account_id, count() FROM $db.dead_letters FINAL WHERE resolved = 0"
+            " GROUP BY account_id"
+        )
+    )
+
+
+def conflicts_by_account(store: ProjectionStore) -> dict[str, int]:
+    """Account → its seqs that came with a second payload; "": of nobody known."""
+    return dict(
+        store.query("SELECT account_id, count() FROM $db.conflicts FINAL GROUP BY account_id")
+    )
+
+
 def doubled_accounts(store: ProjectionStore) -> frozenset[str]:
     """Accounts of event ids that stand in the log with two payloads ("": of no account).
 

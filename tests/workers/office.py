@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from domain.coordination.memory import MemoryLocks
 from domain.eventlog.port import Recorded
 from domain.events.base import JsonObject
 from domain.invoice import Period
@@ -41,11 +43,12 @@ class Office:
             projected=self.projector,
             register=InvoiceRegister(self.world.log),
             seal=self.seal,
+            locks=MemoryLocks(),
             clock=self.world.clock,
         )
 
-    def seal(self) -> Recorded:
-        return self.world.log.seal().result()[0]
+    def seal(self) -> Sequence[Recorded]:
+        return self.world.log.seal().result()
 
     def go_to(self, instant: datetime) -> None:
         self.world.clock.advance(instant - self.world.clock.now())

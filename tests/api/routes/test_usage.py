@@ -17,6 +17,7 @@ from api.auth import Access
 from api.errors import install_error_handlers
 from api.routes import invoices, usage
 from api.routes.report_schemas import Invoice, InvoiceList, Receipt, RequestList, UsageReport
+from domain.coordination.memory import MemoryLocks
 from domain.directory import Directory
 from domain.ids import parse_id, public_id
 from domain.installation import open_installation
@@ -89,7 +90,8 @@ class Reports:
             log=self.world.log,
             projected=self.projector,
             register=self.register,
-            seal=lambda: self.world.log.seal().result()[0],
+            seal=lambda: self.world.log.seal().result(),
+            locks=MemoryLocks(),
             clock=self.world.clock,
         )
         assert not closer.close(Period(START, end), grace_s=0).refused
