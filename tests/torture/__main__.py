@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tests.torture.embedded import Embedded
 from tests.torture.provider import TorturedProvider
+from tests.torture.scaled import Scaled
+from tests.torture.site import Site
 from tests.torture.torture import Order, Report, Torture
 
 
@@ -23,6 +25,7 @@ def main() -> int:
     parser.add_argument("--callers", type=int, default=8)
     parser.add_argument("--wait", type=float, default=0.8, help="mean seconds between two steps")
     parser.add_argument("--period", type=float, default=20.0, help="seconds of a billing period")
+    parser.add_argument("--quiet", type=float, default=120.0, help="seconds to come to rest")
     parser.add_argument("--fault", default="", help="plant this fault (tests/torture/planted.py)")
     args = parser.parse_args()
     kills = args.kills if args.kills or args.seconds else 40
@@ -33,6 +36,7 @@ def main() -> int:
         callers=args.callers,
         wait_s=args.wait,
         period_s=args.period,
+        quiet_s=args.quiet,
     )
     folder = Path(tempfile.mkdtemp(prefix="torture-"))
     report = run(order, folder, topology=args.topology, fault=args.fault)
@@ -49,8 +53,18 @@ def main() -> int:
 def run(order: Order, folder: Path, *, topology: str, fault: str = "") -> Report:
     """One run in a folder."""
     with TorturedProvider(order.seed) as upstream:
-        site = Embedded(folder, upstream, seed=order.seed, fault=fault)
+        site = site_of(topology, folder, upstream, seed=order.seed, fault=fault)
         return Torture(site, upstream, order, folder).run()
+
+
+def site_of(
+    topology: str, folder: Path, upstream: TorturedProvider, *, seed: int, fault: str = ""
+) -> Site:
+    """`fault`: of the server, or `role=fault` in the scaled topology."""
+    if topology == "embedded":
+        return Embedded(folder, upstream, seed=seed, fault=fault)
+    role, _, planted = fault.partition("=")
+    return Scaled(folder, upstream, seed=seed, faults={role: planted} if planted else {})
 
 
 if __name__ == "__main__":

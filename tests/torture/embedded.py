@@ -62,6 +62,9 @@ class Embedded:
     def injure(self, kind: str, amount: float) -> str | None:
         raise ValueError(kind)
 
+    def prepare(self) -> None:
+        """Nothing but a folder is needed."""
+
     def open(self) -> None:
         self._server.start()
         wait_ready(self._door)

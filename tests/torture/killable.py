@@ -46,6 +46,32 @@ CLOSING: Final[dict[str, Point]] = {
 }
 
 
+POSTGRES: Final[dict[str, Point]] = {
+    "during-commit": ("domain.eventlog.postgres", "PostgresStore", "commit", "before", 80, 6_000),
+    "after-commit": ("domain.eventlog.postgres", "PostgresStore", "commit", "after", 80, 0),
+}
+RELAYING: Final[dict[str, Point]] = {
+    "before-publish": ("domain.eventlog.kafka", "KafkaSink", "publish", "before", 40, 0),
+    "during-publish": ("domain.eventlog.kafka", "KafkaSink", "publish", "before", 40, 8_000),
+    "published": ("domain.eventlog.kafka", "KafkaSink", "publish", "after", 40, 0),
+    "position-stored": ("workers.relay", "Relay", "_reach", "after", 40, 0),
+}
+GROUPED: Final[dict[str, Point]] = {
+    **INSERTING,
+    "inserted": ("projections.inserter", "Inserter", "insert", "after", 20, 0),
+    "before-commit": ("domain.eventlog.kafka", "KafkaFeed", "commit", "before", 20, 0),
+    "committed": ("domain.eventlog.kafka", "KafkaFeed", "commit", "after", 20, 0),
+}
+SWEEPING: Final[dict[str, Point]] = dict(POSTGRES)
+ROLES: Final[dict[str, dict[str, Point]]] = {
+    "proxy": {**CALLING, **POSTGRES},
+    "relay": RELAYING,
+    "project": GROUPED,
+    "sweep": SWEEPING,
+    "close": {**CLOSING, **POSTGRES},
+}
+
+
 def arming(points: dict[str, Point], dice: Random, *, chance: float) -> dict[str, str]:
     """What makes the next process die at one of the points, sometimes."""
     if not points or dice.random() > chance:

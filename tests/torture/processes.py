@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+import psutil
+
+from tests.services.server import _watchdog_hears
+
 Cause = Literal["kill", "point", "stop", "yield", "own"]
 """Killed by us, killed at a named point in its own code, asked to stop, gave way to a command that
 had the folder, or ended by itself."""
@@ -60,6 +64,7 @@ class Process:
         role: str | None = None,
         foreign: bool = False,
         yields: str = "",
+        user: str | None = None,
     ) -> None:
         self.name = name
         self.role = role or name
@@ -75,6 +80,7 @@ class Process:
         """Somebody else's program: broker, database. It is killed rather than asked to stop."""
         self._yields = yields
         """It may end by itself if its last words are these: it found its place taken."""
+        self._user = user
         self._arm = arm
         self._armed: Mapping[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
@@ -112,7 +118,10 @@ class Process:
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
+                    user=self._user,
                 )
+            # However this harness ends, its processes end with it.
+            _watchdog_hears(f"watch {self.pid} {int(signal.SIGKILL)}")
             self.starts += 1
 
     def kill(self, *, down_s: float = RESTART_S) -> bool:
@@ -173,6 +182,7 @@ class Process:
                 return
             self._process = None
             code = process.returncode
+            _watchdog_hears(f"forget {process.pid}")
             if self._expected is not None:
                 if self._expected == "stop" and code not in {0, -signal.SIGTERM}:
                     self._note("own", f"ended with {code} when asked to stop")
@@ -184,8 +194,6 @@ class Process:
                 self._note("point", self._armed.get("TORTURE_POINT", "?"))
             else:
                 self._note("own", f"ended with {code}")
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
 
     def log_text(self) -> str:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
@@ -206,11 +214,18 @@ class Process:
 
     def _signal(self, how: signal.Signals) -> None:
         # SIGTERM is for the program itself: it tells its own children.
+        family = [] if how is signal.SIGTERM else self._children()
         with suppress(ProcessLookupError):
-            if how is signal.SIGTERM:
-                os.kill(self.pid, how)
-            else:
-                os.killpg(self.pid, how)
+            os.kill(self.pid, how)
+        for child in family:
+            with suppress(psutil.NoSuchProcess):
+                child.send_signal(how)
+
+    def _children(self) -> list[psutil.Process]:
+        try:
+            return psutil.Process(self.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
 
     def _note(self, cause: Cause, detail: str = "") -> None:
         self.deaths.append(Death(self.name, time.time(), cause, detail))

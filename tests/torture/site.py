@@ -40,6 +40,9 @@ class Site(Protocol):
     processes: Sequence[Process]
     wires: Sequence[Wire]
 
+    def prepare(self) -> None:
+        """Start what `keytoll init` needs."""
+
     def open(self) -> None:
         """Start everything and wait until calls are taken."""
 

@@ -29,7 +29,6 @@ from tests.torture.oracle import Oracle, now_text, settled
 from tests.torture.provider import TorturedProvider
 from tests.torture.site import Site, Tenants
 
-QUIET_S: Final = 180.0
 CLOSERS: Final = 2
 
 
@@ -47,6 +46,8 @@ class Order:
     wait_s: float = 0.8
     """Mean time between two steps."""
     period_s: float = 20.0
+    quiet_s: float = 120.0
+    """How long all may take to come to rest."""
     steps: tuple[Step, ...] | None = None
     """To replay these and no others."""
 
@@ -100,6 +101,7 @@ class Torture:
 
     def _run(self, began: float) -> Report:
         site, order = self._site, self._order
+        site.prepare()
         tenants = Tenants.settle_in(site)
         site.open()
         tenants.add_accounts(site)
@@ -170,7 +172,7 @@ class Torture:
         """Until every call has ended and the books are level."""
         began = time.time()
         while (late := self._site.level()) is not None:
-            if time.time() - began > QUIET_S:
+            if time.time() - began > self._order.quiet_s:
                 verdict.say("comes to rest", late)
                 return
             time.sleep(0.5)
@@ -178,7 +180,7 @@ class Torture:
 
     def _close_all(self, closer: Closer, periods: Periods, verdict: Verdict) -> None:
         """Every period up to now, so that each call is on an invoice."""
-        deadline = time.time() + periods.length_s + 60
+        deadline = time.time() + periods.length_s + self._order.quiet_s
         last = len(periods.over())
         while len(periods.over()) <= last:
             time.sleep(0.5)
