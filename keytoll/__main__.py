@@ -9,14 +9,14 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from domain.clock import SystemClock
-from domain.errors import DomainError, UnsafeSetup
+from domain.errors import DomainError
 from domain.ids import new_id
 from keytoll import control
 from keytoll.commands.port import Bare, Console
 from keytoll.commands.table import parser
 from keytoll.logs import configure_logs
 from keytoll.settings import Settings
-from keytoll.wiring import EVENTS_FILE, open_stores
+from keytoll.wiring import open_existing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,16 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = args.command
         if isinstance(command, Bare):
             return command.run(settings, args, console)
-        code = control.forward(settings.data, words, out=console.out, err=console.err)
-        if code is not None:
-            return code
-        if not (settings.data / EVENTS_FILE).exists():
-            # A wrong KEYTOLL_DATA must not leave an empty installation and a master key behind.
-            raise UnsafeSetup(f"there is no installation in {settings.data}: run keytoll init")
-        configure_logs(
-            settings
-        )  # else the start-up's log lines stand between the answer's on stdout
-        stores = open_stores(settings, SystemClock(), epoch=new_id().hex)
+        if not settings.scaled:
+            code = control.forward(settings.data, words, out=console.out, err=console.err)
+            if code is not None:
+                return code
+        configure_logs(settings)  # else what start-up says stands between the answer on stdout
+        stores = open_existing(settings, SystemClock(), epoch=new_id().hex)
         try:
             return int(command.run(stores, args, console))
         finally:

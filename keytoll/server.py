@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import signal
 import socket
@@ -21,19 +20,18 @@ from api.chat.inflight import InFlight
 from api.metrics import Metrics
 from api.providers.http import Upstream
 from api.web.session import Sessions
-from domain.errors import UnsafeSetup
+from domain.directory import STALE_S
 from keytoll import PROGRAM
 from keytoll.control import ControlServer, RunCommand
-from keytoll.gauges import Gauges
+from keytoll.gauges import Gauges, watch_workers
 from keytoll.heads import BoundedHeads
+from keytoll.listener import BACKLOG
+from keytoll.monitor import Monitor
 from keytoll.sandbox.server import SandboxServer
-from keytoll.setting import Address
 from keytoll.site import Site, base_urls
-from keytoll.wiring import Stores
-from keytoll.wiring.jobs import serving
+from keytoll.wiring import Stores, jobs
 from keytoll.workforce import Workforce
 
-BACKLOG: Final = 2048
 COLLECT_EVERY: Final = 20_000
 """New objects between two looks for garbage cycles."""
 SWITCH_S: Final = 0.001
@@ -46,9 +44,11 @@ _log = structlog.get_logger("keytoll.server")
 class Server:
     """Everything that runs while `keytoll serve` runs. Make it inside the event loop."""
 
-    def __init__(self, stores: Stores, *, run_command: RunCommand) -> None:
+    def __init__(self, stores: Stores, *, run_command: RunCommand, life: int | None = None) -> None:
+        """`life`: a descriptor that becomes readable when the parent of this process is gone."""
         settings = stores.settings
         self._stores = stores
+        self._life = life
         self._metrics = Metrics()
         self._sandbox = SandboxServer(
             stores.clock, host=settings.sandbox_listen.host, port=settings.sandbox_listen.port
@@ -60,8 +60,10 @@ class Server:
             calls_max=settings.calls_max,
         )
         self._gauges = Gauges(stores, self._in_flight, self._metrics)
-        self._control = ControlServer(settings.data, run_command)
-        self._workers = Workforce(serving(stores))
+        # Where nothing lies in the data folder, commands open the stores by themselves.
+        self._control = None if settings.scaled else ControlServer(settings.data, run_command)
+        self._workers = Workforce(jobs.serving(stores))
+        watch_workers(self._metrics, self._workers)
         self._stop = asyncio.Event()
         self._ready = False
 
@@ -73,6 +75,8 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        if self._life is not None:
+            loop.add_reader(self._life, self._parent_gone, loop)
         sandbox = None
         if self._stores.settings.sandbox:
             await self._sandbox.start()
@@ -84,10 +88,12 @@ class Server:
         )
         await self._announce()
         site = self._site(upstream, urls, await asyncio.to_thread(Estimator.load))
+        monitor = self._monitor()
         web = _Web(_web_config(site))
         serving = loop.create_task(web.serve(sockets=[listener]))
         self._workers.start()
-        await self._control.start()
+        if self._control is not None:
+            await self._control.start()
         self._ready = True
         await web.listening.wait()
         _favour_calls()
@@ -99,12 +105,15 @@ class Server:
             _log.info("stopping", calls_in_flight=len(self._in_flight))
             stopping.cancel()
             await self._in_flight.stop(limit_s=self._stores.settings.shutdown_timeout_s)
-            await self._control.stop()
+            if self._control is not None:
+                await self._control.stop()
             await asyncio.to_thread(self._workers.stop)
             web.should_exit = True
             await serving
             await upstream.aclose()
             await self._sandbox.stop()
+            if monitor is not None:
+                await asyncio.to_thread(monitor.close)
 
     def stop(self) -> None:
         """End in order, as a signal would."""
@@ -119,12 +128,14 @@ class Server:
                 stores.directory,
                 stores.clock,
                 stores.vault.keyed_hash,
+                stores.labels,
             ),
             upstream=upstream,
             estimator=estimator,
             base_urls=urls,
             in_flight=self._in_flight,
             metrics=self._metrics,
+            shares_port=self._life is not None,
             why_not_ready=self._why_not_ready,
             standing=self._gauges.standing,
             workers=self._workers.states,
@@ -138,9 +149,21 @@ class Server:
         await asyncio.wrap_future(stores.log.opened(epoch=stores.epoch, program=PROGRAM))
         await asyncio.to_thread(stores.prices.publish)
 
+    def _monitor(self) -> Monitor | None:
+        address = self._stores.settings.metrics_listen
+        return None if address is None else Monitor(address, self._metrics, self._why_not_ready)
+
+    def _parent_gone(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._life is not None:
+            loop.remove_reader(self._life)
+        _log.error("parent_gone")
+        self.stop()
+
     def _why_not_ready(self) -> str | None:
         if self._in_flight.stopping:
             return "stopping"
+        if self._stores.directory.age_s() > STALE_S:
+            return "the event log does not answer"
         if self._in_flight.store_failing:
             return "events cannot be stored"
         return None if self._ready else "starting"
@@ -160,21 +183,6 @@ class _Web(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
-
-
-def listen(address: Address) -> socket.socket:
-    """The listening socket. Raises UnsafeSetup when the address is taken or not ours."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    try:
-        return socket.create_server((address.host, address.port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        said = (
-            "it is in use; KEYTOLL_LISTEN chooses another"
-            if taken
-            else str(error.strerror).partition(" (while")[0]
-        )
-        raise UnsafeSetup(f"cannot listen on {address}: {said}") from None
 
 
 def _web_config(site: Site) -> uvicorn.Config:

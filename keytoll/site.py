@@ -79,6 +79,8 @@ class Site:
     why_not_ready: Callable[[], str | None]
     standing: Callable[[], Standing]
     workers: Callable[[], Sequence[WorkerState]]
+    shares_port: bool = False
+    """Others serve on the same port, so nobody could tell whose figures are read there."""
 
     def application(self) -> Application:
         """The application, ready to be served."""
@@ -118,6 +120,9 @@ class Site:
             cors_origins=settings.cors_origins,
             answer_error=pages.answer,
         )
+
+    def _exposed(self) -> Metrics | None:
+        return None if self.shares_port else self.metrics
 
     def _gateway(self, last_used: LastUsed) -> Gateway:
         stores = self.stores
@@ -192,12 +197,12 @@ class Site:
                 directory=stores.directory,
                 log=stores.log,
                 books=stores.books,
-                projected=stores.projections.projector,
+                projected=stores.projections.opened,
                 clock=stores.clock,
             ),
             invoices=InvoiceRoutes(
                 access=access,
-                invoices=lambda: stores.invoices(stores.projections.projector()),
+                invoices=lambda: stores.invoices(stores.projections.opened()),
                 credit_notes=CreditNotes(stores.register),
                 receivables=stores.receivables,
                 clock=stores.clock,
@@ -227,9 +232,9 @@ class Site:
         )
 
     def _drift(self) -> tuple[int, Sequence[str]]:
-        stores, projector = self.stores, self.stores.projections.projector()
-        until = projector.catch_up()
-        found = drift(log=stores.log, store=projector.store, books=stores.books, until=until)
+        stores, projected = self.stores, self.stores.projections.opened()
+        until = projected.catch_up()
+        found = drift(log=stores.log, store=projected.store, books=stores.books, until=until)
         return sum(until.values()), found
 
     async def _remember_key(

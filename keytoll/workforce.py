@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from keytoll.wiring.jobs import Job
 from workers.loop import State, Worker
-
-SETTLED: Final = frozenset({"failed", "stopped"})
 
 _log = structlog.get_logger("keytoll.workers")
 
@@ -45,6 +43,20 @@ class Workforce:
     def states(self) -> Sequence[State]:
         """What each is doing."""
         return [worker.state for _, worker in self._jobs]
+
+    def backlogs(self) -> Mapping[str, float]:
+        """Store that is relayed here → its events that are not known to be in the topic."""
+        found = [job.relay() for job, _ in self._jobs if job.relay is not None]
+        return {state.store_id: state.backlog for state in found if state is not None}
+
+    def lag(self) -> float:
+        """Records of the topic that this member of the group has not read; not a number while
+        that is unknown."""
+        for job, _ in self._jobs:
+            member = None if job.member is None else job.member()
+            if member is not None and member.lag is not None:
+                return member.lag
+        return math.nan
 
     def why_not_ready(self) -> str | None:
         """What keeps one of them from its work; None when all get on."""

@@ -4,11 +4,15 @@ from collections.abc import Callable
 
 from fastapi import APIRouter, Response
 
+from api.errors import ApiError
 from api.metrics import CONTENT_TYPE, Metrics
 
 
-def router(*, ready: Callable[[], str | None], metrics: Metrics) -> APIRouter:
-    """`ready` gives None, or the reason why no call should come here."""
+def router(*, ready: Callable[[], str | None], metrics: Metrics | None) -> APIRouter:
+    """`ready` gives None, or the reason why no call should come here.
+
+    `metrics` is None where several processes share the port.
+    """
     routes = APIRouter(tags=["operations"])
 
     @routes.get("/healthz")
@@ -28,6 +32,12 @@ def router(*, ready: Callable[[], str | None], metrics: Metrics) -> APIRouter:
     @routes.get("/metrics", response_class=Response)
     def prometheus() -> Response:
         """Prometheus exposition text."""
+        if metrics is None:
+            raise ApiError(
+                404,
+                "not_found",
+                "Several processes share this port; KEYTOLL_METRICS_LISTEN gives each its own.",
+            )
         return Response(metrics.render(), media_type=CONTENT_TYPE)
 
     return routes

@@ -23,6 +23,7 @@ from domain.installation import open_installation
 from keytoll import control
 from keytoll.commands.port import Bare, Command, Console, no_arguments
 from keytoll.commands.serve import base_url_of, command_runner
+from keytoll.listener import listen
 from keytoll.logs import configure_logs
 from keytoll.setting import Address
 from keytoll.settings import Settings
@@ -43,6 +44,10 @@ def demo(settings: Settings, args: argparse.Namespace, console: Console) -> int:
             master_key=None,
             master_key_file=Path(folder) / "data.key",
             checkpoints=Path(folder) / "data.checkpoints",
+            store=(),
+            kafka=(),
+            clickhouse=None,
+            metrics_listen=None,
             sandbox=True,
             log_level="error",
         )
@@ -53,7 +58,7 @@ def demo(settings: Settings, args: argparse.Namespace, console: Console) -> int:
 
 
 async def _run(settings: Settings, console: Console, *, as_json: bool) -> int:
-    from keytoll.server import Server, listen  # noqa: PLC0415 - as in serve.py
+    from keytoll.server import Server  # noqa: PLC0415 - as in serve.py
 
     clock = SystemClock()
     listener = listen(settings.listen)

@@ -144,7 +144,7 @@ def drift(stores: Stores, args: argparse.Namespace, console: Console) -> int:
 
 def rebuild(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     """Make the projections anew from the log, compare, exchange. 1: the old ones differed."""
-    projector = stores.projections.open()
+    projector = stores.projections.projector()
     projector.catch_up()
     rebuilt = rebuild_tables(projector)
     if args.json:
@@ -159,7 +159,7 @@ def rebuild(stores: Stores, args: argparse.Namespace, console: Console) -> int:
 
 def status(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     """Where everything stands."""
-    projector = stores.projections.open()
+    projector = stores.projections.projector()
     if not projector.started:
         projector.start()
     answer = standing(

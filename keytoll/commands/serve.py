@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import socket
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -12,12 +15,15 @@ from domain.directory import Directory
 from domain.errors import DomainError, UnsafeSetup
 from domain.eventlog.sqlite_file import is_blank
 from domain.ids import new_id
-from domain.installation import Installation, open_installation
+from domain.installation import Installation
 from keytoll.commands.port import Bare, Command, Console, no_arguments
 from keytoll.control import RunCommand
+from keytoll.listener import listen
 from keytoll.logs import configure_logs
+from keytoll.prefork import Inherited, Prefork
+from keytoll.setting import Address
 from keytoll.settings import Settings
-from keytoll.wiring import EVENTS_FILE, Stores, open_stores
+from keytoll.wiring import EVENTS_FILE, Stores, first_start, open_stores
 
 if TYPE_CHECKING:
     from api.web.session import Sessions
@@ -41,20 +47,20 @@ The same call with the OpenAI SDK (pip install openai):
       model="sandbox/echo", messages=[{{"role": "user", "content": "Hello, toll gate"}}])
   print(answer.choices[0].message.content, answer.x_keytoll)
 """
+WORKERS_MAX: Final = 64
 PAGE_ROLES: Final = ("owner", "operator")
 """Who is given a link into the pages when the server starts."""
 
 
 def init(settings: Settings, args: argparse.Namespace, console: Console) -> int:
-    """Create the data folder and its first account. Raises UnsafeSetup when there is one."""
-    if not is_blank(settings.data / EVENTS_FILE):
+    """Create the first account, and what holds it. Raises UnsafeSetup when there is one."""
+    if not settings.store and not is_blank(settings.data / EVENTS_FILE):
         raise UnsafeSetup(f"{settings.data} is initialised already; nothing was changed")
     configure_logs(settings)
-    stores = open_stores(settings, SystemClock(), epoch=new_id().hex)
-    try:
-        first = open_installation(stores.ledger, stores.directory)
-    finally:
-        stores.close()
+    with _opened(settings) as stores:
+        first = first_start(stores)
+    if first is None:
+        raise UnsafeSetup("the database is initialised already; nothing was changed")
     if args.json:
         keys = {role: key.reveal() for role, key in first.api_keys.items()}
         data = str(settings.data.resolve())
@@ -65,36 +71,91 @@ def init(settings: Settings, args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _serve_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers",
+        type=int,
+        choices=range(1, WORKERS_MAX + 1),
+        metavar="N",
+        default=1,
+        help="processes that serve on the one port (scaled mode)",
+    )
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+
+
 def serve(settings: Settings, args: argparse.Namespace, console: Console) -> int:
-    """Serve until told to stop; an empty folder is initialised first."""
+    """Serve until told to stop; an empty installation is initialised first."""
+    configure_logs(settings)
+    if args.child is not None:
+        return _serve_child(settings, Inherited.of(args.child), console)
+    if args.workers > 1:
+        return _serve_by_children(settings, args.workers, console)
+    with closing(listen(settings.listen)) as listener, _opened(settings) as stores:
+        first = first_start(stores)
+        _run(
+            stores,
+            listener,
+            started=lambda sessions: _greet(
+                base_url_of(listener), first, stores, sessions, console
+            ),
+        )
+    return 0
+
+
+def _serve_by_children(settings: Settings, count: int, console: Console) -> int:
+    """Hold the socket, and start and watch the processes that serve on it."""
+    if not settings.scaled:
+        raise UnsafeSetup(
+            "--workers: several processes share neither SQLite nor the tables of a data folder;"
+            " set KEYTOLL_STORE and KEYTOLL_CLICKHOUSE"
+        )
+    if settings.sandbox and settings.sandbox_listen.port:
+        raise UnsafeSetup("KEYTOLL_SANDBOX_LISTEN: the sandboxes of --workers cannot share a port")
+    clock = SystemClock()
+    with closing(listen(settings.listen)) as listener:
+        with _opened(settings) as stores:
+            first = first_start(stores)
+        console.say(f"keytoll serves on {base_url_of(listener)} by {count} processes")
+        if first is not None:
+            _show_keys(first, console)
+        console.out.flush()
+        Prefork(
+            listener, count=count, clock=clock, stop_timeout_s=settings.shutdown_timeout_s
+        ).run()
+    return 0
+
+
+def _serve_child(settings: Settings, inherited: Inherited, console: Console) -> int:
+    """Serve on the parent's socket, until a signal or the parent's end."""
+    at = settings.metrics_listen
+    if at is not None and at.port:
+        settings = replace(settings, metrics_listen=Address(at.host, at.port + inherited.number))
+    with closing(inherited.listener) as listener, _opened(settings) as stores:
+        _run(stores, listener, started=lambda _: None, life=inherited.life)
+    return 0
+
+
+def _opened(settings: Settings) -> closing[Stores]:
+    return closing(open_stores(settings, SystemClock(), epoch=new_id().hex))
+
+
+def _run(
+    stores: Stores,
+    listener: socket.socket,
+    *,
+    started: Callable[[Sessions], None],
+    life: int | None = None,
+) -> None:
     # Only here: a command that asks a question does not wait for the web application.
     import uvloop  # noqa: PLC0415
 
-    from keytoll.server import Server, listen  # noqa: PLC0415
+    from keytoll.server import Server  # noqa: PLC0415
 
-    configure_logs(settings)
-    listener = listen(settings.listen)
-    try:
-        stores = open_stores(settings, SystemClock(), epoch=new_id().hex)
-        try:
-            first = None
-            if stores.directory.first_account_id() is None:
-                first = open_installation(stores.ledger, stores.directory)
-            base_url = base_url_of(listener)
+    async def run() -> None:
+        server = Server(stores, run_command=command_runner(stores), life=life)
+        await server.run(listener, started=started)
 
-            async def run() -> None:
-                server = Server(stores, run_command=command_runner(stores))
-                await server.run(
-                    listener,
-                    started=lambda sessions: _greet(base_url, first, stores, sessions, console),
-                )
-
-            uvloop.run(run())
-        finally:
-            stores.close()
-    finally:
-        listener.close()
-    return 0
+    uvloop.run(run())
 
 
 def base_url_of(listener: socket.socket) -> str:
@@ -164,5 +225,5 @@ def _show_keys(first: Installation, console: Console) -> None:
 
 COMMANDS: Final[tuple[Command, ...]] = (
     Bare("init", "create the data folder and the first account", no_arguments, init),
-    Bare("serve", "serve calls until told to stop", no_arguments, serve),
+    Bare("serve", "serve calls until told to stop", _serve_arguments, serve),
 )

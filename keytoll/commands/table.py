@@ -17,11 +17,13 @@ from keytoll.commands import (
     rating,
     safekeeping,
     serve,
+    work,
 )
 from keytoll.commands.port import Command, answer_in_json
 
 COMMANDS: Final[tuple[Command, ...]] = (
     *serve.COMMANDS,
+    *work.COMMANDS,
     *demo.COMMANDS,
     *access.COMMANDS,
     *billing.COMMANDS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import Final
+from typing import Final, cast
 
 from domain.clock import Clock
 from domain.coordination.port import TABLES, held
@@ -11,6 +11,7 @@ from domain.coordination.postgres import PostgresLeases, PostgresLocks
 from domain.errors import UnsafeSetup
 from domain.eventlog.port import EventLog
 from domain.eventlog.postgres import open_postgres_log
+from domain.eventlog.several import SeveralLogs
 from domain.labels.postgres import PostgresLabels
 from domain.relayed.postgres import PostgresRelayPositions
 from domain.vault.local_key import load_master_key
@@ -60,14 +61,12 @@ def open_databases(settings: Settings, clock: Clock) -> Truth:
 
 def _log(settings: Settings, clock: Clock) -> EventLog:
     """One database is a log; several are one log together."""
-    if len(settings.store) > 1:
-        raise UnsafeSetup("KEYTOLL_STORE: several databases are not wired yet")
     with ExitStack() as closing:
         logs = []
         for url in settings.store:
             logs.append(open_postgres_log(url.reveal(), clock=clock))
             closing.callback(logs[-1].close)
-        log = logs[0]
+        log = cast(EventLog, logs[0] if len(logs) == 1 else SeveralLogs(logs))
         closing.pop_all()
     return log
 

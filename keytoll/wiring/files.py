@@ -27,16 +27,22 @@ EVENTS_FILE: Final = "events.sqlite"
 VAULT_FILE: Final = "vault.sqlite"
 LABELS_FILE: Final = "labels.sqlite"
 RELAYED_FILE: Final = "relayed.sqlite"
+MOVED_FOLDER: Final = "moved-to-postgres"
+"""Inside the data folder: what `keytoll migrate-store` put aside."""
 
 _log = structlog.get_logger("keytoll.start")
 
 
 def open_files(settings: Settings, clock: Clock) -> Truth:
-    """Open the data folder, or make it.
+    """Open the files, or make them.
 
     Raises UnsafeSetup when another process owns it, or when the master key is missing or wrong.
     """
-    make_folder(settings.data)
+    if (settings.data / MOVED_FOLDER / EVENTS_FILE).exists():
+        raise UnsafeSetup(
+            f"the stores of {settings.data} were moved to Postgres: give KEYTOLL_STORE "
+            "(or finish the move by `keytoll migrate-store`)"
+        )
     with ExitStack() as closing:
         log = open_sqlite_log(settings.data / EVENTS_FILE, clock=clock)
         closing.callback(log.close)

@@ -1,27 +1,31 @@
 """The work that nobody asks for, as steps of workers: what there is, and where it is done.
 
-A process of its own does each part where log and tables are both shared (`keytoll work`); else
-the server does all of it.
+Where log and tables are both shared, each part is a process of its own (`keytoll work`) and a
+server only serves; else the server does all of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import structlog
 
-from domain.coordination.port import PROJECTING, RERATING, SEALING
+from domain.coordination.port import PROJECTING, RERATING, SEALING, SWEEPING
+from domain.eventlog.port import Chain
 from keytoll.wiring.stores import Stores
 from workers.exclusive import Exclusive
 from workers.follow import Follow
 from workers.lease import Lease
 from workers.loop import RETRY_S_MAX, Step
 from workers.project import Project
+from workers.project_group import Membership, ProjectGroup
+from workers.relay import Relay, RelayState
 
 PROMPT_S: Final = 1.0
 """The longest rest after a failure of what calls depend on."""
+LOOK_S: Final = 60.0
 
 _log = structlog.get_logger("keytoll.workers")
 
@@ -38,30 +42,50 @@ class Job:
     step: Step
     release: Callable[[], None] = _nothing
     retry_s_max: float = RETRY_S_MAX
+    relay: Callable[[], RelayState | None] | None = None
+    """How far the relay has come, if this is one; None before it has begun."""
+    member: Callable[[], Membership | None] | None = None
+    """What this member of the group holds, if it is one; None before it has joined."""
 
 
 def serving(stores: Stores) -> Sequence[Job]:
     """What a server does beside serving."""
-    jobs = [_follow(stores), _lease(stores)]
+    own = [_follow(stores), _lease(stores)]
     if stores.settings.scaled:
-        return [*jobs, _watch(stores)]
-    return [*jobs, *projecting(stores), *sweeping(stores)]
+        return [*own, Job("tables", _watch(stores))]
+    return [*own, *relaying(stores), *projecting(stores), *sweeping(stores)]
+
+
+def relaying(stores: Stores) -> Sequence[Job]:
+    """Publish the log, each chain by one process at a time."""
+    if not stores.settings.kafka:
+        return []
+    return [_relay(stores, chain) for chain in stores.log.chains()]
 
 
 def projecting(stores: Stores) -> Sequence[Job]:
     """Bring the log into the tables."""
-    step = _Opened(lambda: Project(stores.projections.open()))
-    if not stores.settings.scaled:
-        return [Job("project", step)]
-    return [_exclusive(stores, "project", PROJECTING, step)]
+    settings = stores.settings
+    if settings.kafka and (settings.scaled or not settings.store):
+        return [_project_group(stores)]
+    step = _Lazy(lambda: Project(stores.projections.projector()))
+    if settings.scaled:
+        return [_exclusive(stores, "project", PROJECTING, step)]
+    return [Job("project", step)]
 
 
 def sweeping(stores: Stores) -> Sequence[Job]:
-    """Sign off the log, and rate what had no price."""
-    return [
+    """Sign off the log and rate what had no price; end what dead processes left behind."""
+    jobs = [
         _exclusive(stores, "rerate", RERATING, stores.rerater()),
         _exclusive(stores, "seal", SEALING, stores.sealer),
     ]
+    if stores.settings.store:
+        jobs += [
+            _exclusive(stores, "sweep", SWEEPING, stores.sweeper()),
+            Job("vault", stores.vault_keeper()),
+        ]
+    return jobs
 
 
 def _exclusive(stores: Stores, name: str, lock: str, step: Step) -> Job:
@@ -85,24 +109,67 @@ def _lease(stores: Stores) -> Job:
     return Job("lease", lease, lease.release, retry_s_max=PROMPT_S)
 
 
-def _watch(stores: Stores) -> Job:
+def _watch(stores: Stores) -> Step:
     """Find the tables that others fill."""
 
     def step() -> float:
         stores.projections.open()
-        return 60.0
+        return LOOK_S
 
-    return Job("tables", step)
+    return step
 
 
-class _Opened:
+def _relay(stores: Stores, chain: Chain) -> Job:
+    from keytoll.wiring import feeds  # noqa: PLC0415 - Kafka's client is for those who use it
+
+    def make() -> Relay:
+        return Relay(
+            chain,
+            sink=feeds.open_sink(stores.settings),
+            positions=stores.truth.relayed,
+            topic_id=feeds.topic_id(stores.settings),
+            locks=stores.locks,
+        )
+
+    relay = _Lazy(make)
+    return Job(
+        "relay",
+        relay,
+        lambda: None if relay.made is None else relay.made.close(),
+        relay=lambda: None if relay.made is None else relay.made.state(),
+    )
+
+
+def _project_group(stores: Stores) -> Job:
+    from keytoll.wiring import feeds  # noqa: PLC0415 - Kafka's client is for those who use it
+
+    def make() -> ProjectGroup:
+        return ProjectGroup(
+            feeds.feed_opener(stores.settings),
+            stores.projections.group_tables(),
+            clock=stores.clock,
+        )
+
+    group = _Lazy(make)
+    return Job(
+        "project",
+        group,
+        lambda: None if group.made is None else group.made.close(),
+        member=lambda: None if group.made is None else group.made.membership,
+    )
+
+
+S = TypeVar("S", bound=Callable[[], float])
+
+
+class _Lazy(Generic[S]):
     """A step that is made when it is first taken: what it needs may be heavy, or away."""
 
-    def __init__(self, make: Callable[[], Step]) -> None:
+    def __init__(self, make: Callable[[], S]) -> None:
         self._make = make
-        self._step: Step | None = None
+        self.made: S | None = None
 
     def __call__(self) -> float:
-        if self._step is None:
-            self._step = self._make()
-        return self._step()
+        if self.made is None:
+            self.made = self._make()
+        return self.made()

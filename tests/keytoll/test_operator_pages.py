@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from domain.clock import instant_text
+from domain.eventlog.port import heads_of
 from projections.projector import Projector
 from projections.store.port import ProjectionStore
 from tests.keytoll.conftest import Install, Installation
@@ -51,7 +52,7 @@ def projected(
     )
     projector.catch_up()
     # Taken back before the installation is closed, which must not close the engine.
-    monkeypatch.setattr(stores.projections, "_projector", projector)
+    monkeypatch.setattr(stores.projections, "_projected", projector)
     return installed
 
 
@@ -104,11 +105,11 @@ async def test_other_roles_are_turned_away(installed: Installation, role: str) -
         answer = await client.get(path)
         assert answer.status_code == 403, path
         assert installed.account_id not in answer.text
-    before = installed.stores.log.head()
+    before = heads_of(installed.stores.log)
     for path in ("/operator/accounts", "/operator/api-keys", f"{account}/suspended"):
         answer = await client.post(path, data={"csrf": "x", "suspended": "true"})
         assert answer.status_code == 403, path
-    assert installed.stores.log.head() == before
+    assert heads_of(installed.stores.log) == before
 
 
 async def test_every_page_opens(projected: Installation, operator: Operator) -> None:
@@ -161,13 +162,13 @@ async def test_an_account_is_opened_and_its_secret_shown_once(
 async def test_a_wrong_field_of_an_account_is_named_and_nothing_is_done(
     installed: Installation, operator: Operator, form: str, fields: dict[str, str], field: str
 ) -> None:
-    before = installed.stores.log.head()
+    before = heads_of(installed.stores.log)
     path = f"/operator/accounts/{installed.account_id}{form}" if form else "/operator/accounts"
     for send in (operator.send, operator.quickly):
         answer = await send(path, **fields)
         assert answer.status_code == 400
         assert complaint(answer, field)
-    assert installed.stores.log.head() == before
+    assert heads_of(installed.stores.log) == before
 
 
 async def test_a_refused_form_shows_what_was_typed_but_no_key(operator: Operator) -> None:
@@ -281,13 +282,13 @@ async def test_an_api_key_of_any_role_is_issued_once_and_revoked(
 async def test_a_wrong_field_of_an_api_key_is_named_and_none_is_issued(
     installed: Installation, operator: Operator, fields: dict[str, str], field: str
 ) -> None:
-    before = installed.stores.log.head()
+    before = heads_of(installed.stores.log)
     right = {"account": installed.account_id, "role": "caller"}
     answer = await operator.send("/operator/api-keys", **{**right, **fields})
     assert answer.status_code in {400, 404}
     assert complaint(answer, field)
     assert "kt_" not in answer.text.replace("kt_…", "")
-    assert installed.stores.log.head() == before
+    assert heads_of(installed.stores.log) == before
 
 
 async def test_a_price_is_added_and_explained(installed: Installation, operator: Operator) -> None:
