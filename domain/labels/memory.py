@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Lock
 
 
@@ -25,6 +25,11 @@ class MemoryLabels:
             value = self.get(public_id).get(field)
             self._set(public_id, field, None)
             return value
+
+    def rows(self) -> Sequence[tuple[str, str, str]]:
+        with self._lock:
+            known = list(self._fields.items())
+        return [(at, field, value) for at, fields in known for field, value in fields.items()]
 
     def catch_up(self) -> None:
         """Nobody else writes."""

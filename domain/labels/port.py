@@ -6,7 +6,7 @@ None of it is in the event log, which keeps everything for ever.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from domain.errors import BadValue
@@ -35,6 +35,9 @@ class Labels(Protocol):
 
     def take(self, public_id: str, field: str) -> str | None:
         """Remove a field and give what it held; of several takers, in any process, one gets it."""
+
+    def rows(self) -> Sequence[tuple[str, str, str]]:
+        """Every id, field and value, for copying."""
 
     def catch_up(self) -> None:
         """Take in what other processes wrote."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Final
 
@@ -72,6 +72,9 @@ class PostgresLabels:
         taken = self._session.run(work)
         self.catch_up()
         return taken
+
+    def rows(self) -> Sequence[tuple[str, str, str]]:
+        return self._known.rows()
 
     def catch_up(self) -> None:
         with self._lock:

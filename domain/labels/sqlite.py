@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -39,6 +39,9 @@ class SqliteLabels:
             if value is not None:
                 self._set(public_id, field, None)
             return value
+
+    def rows(self) -> Sequence[tuple[str, str, str]]:
+        return self._known.rows()
 
     def catch_up(self) -> None:
         """Nobody else writes: the file has one owner."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from domain.relayed.port import NOTHING_RELAYED, Relayed
 
 
@@ -16,6 +18,9 @@ class MemoryRelayPositions:
 
     def set(self, topic_id: str, store_id: str, relayed: Relayed) -> None:
         self._positions[topic_id, store_id] = relayed
+
+    def rows(self) -> Sequence[tuple[str, str, Relayed]]:
+        return [(*place, relayed) for place, relayed in sorted(self._positions.items())]
 
     def close(self) -> None:
         """Nothing is held."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 
@@ -29,6 +30,9 @@ class RelayPositions(Protocol):
 
     def set(self, topic_id: str, store_id: str, relayed: Relayed) -> None:
         """Store it durably. Setting it back is allowed: what follows is published again."""
+
+    def rows(self) -> Sequence[tuple[str, str, Relayed]]:
+        """Every topic id, store id and position, for copying."""
 
     def close(self) -> None:
         """Release the file, or the connection."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from domain.postgres import Session
@@ -16,6 +17,7 @@ _SCHEMA: Final = """
         PRIMARY KEY (topic_id, store_id)
     )
 """
+_ALL: Final = "SELECT topic_id, store_id, seq, hash FROM relayed ORDER BY topic_id, store_id"
 _GET: Final = "SELECT seq, hash FROM relayed WHERE topic_id = %s AND store_id = %s"
 _SET: Final = """
     INSERT INTO relayed (topic_id, store_id, seq, hash) VALUES (%s, %s, %s, %s)
@@ -36,6 +38,10 @@ class PostgresRelayPositions:
 
     def set(self, topic_id: str, store_id: str, relayed: Relayed) -> None:
         self._session.run(lambda c: c.execute(_SET, (topic_id, store_id, *relayed)))
+
+    def rows(self) -> Sequence[tuple[str, str, Relayed]]:
+        rows = self._session.run(lambda c: c.execute(_ALL).fetchall())
+        return [(str(row[0]), str(row[1]), Relayed(int(row[2]), str(row[3]))) for row in rows]
 
     def close(self) -> None:
         self._session.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -14,6 +15,7 @@ _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS relayed (topic_id TEXT NOT NULL, store_id TEXT NOT NULL,"
     " seq INTEGER NOT NULL, hash TEXT NOT NULL, PRIMARY KEY (topic_id, store_id)) WITHOUT ROWID"
 )
+_ALL: Final = "SELECT topic_id, store_id, seq, hash FROM relayed ORDER BY topic_id, store_id"
 _GET: Final = "SELECT seq, hash FROM relayed WHERE topic_id = ? AND store_id = ?"
 _SET: Final = "INSERT OR REPLACE INTO relayed (topic_id, store_id, seq, hash) VALUES (?, ?, ?, ?)"
 
@@ -41,6 +43,14 @@ class SqliteRelayPositions:
                 self._connection.execute(_SET, (topic_id, store_id, *relayed))
             except DatabaseError as error:
                 raise StoreUnavailable(f"the relay's position cannot be kept: {error}") from error
+
+    def rows(self) -> Sequence[tuple[str, str, Relayed]]:
+        with self._lock:
+            try:
+                rows = self._connection.execute(_ALL).fetchall()
+            except DatabaseError as error:
+                raise StoreUnavailable(f"the relay's positions cannot be read: {error}") from error
+        return [(topic, store, Relayed(seq, digest)) for topic, store, seq, digest in rows]
 
     def close(self) -> None:
         with self._lock:

@@ -1,13 +1,16 @@
-"""`keytoll backup` and `keytoll restore`."""
+"""`keytoll backup`, `keytoll restore` and `keytoll migrate-store`."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Final
 
+from domain.errors import BadValue
 from keytoll.backup import back_up
 from keytoll.backup import restore as restored
 from keytoll.commands.port import Bare, Command, Console, Inside
+from keytoll.migrate_store import migrate_store as migrated
+from keytoll.setting import postgres_urls
 from keytoll.settings import Settings
 from keytoll.wiring import Stores
 
@@ -20,11 +23,11 @@ def backup(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     """Log, vault and labels in one file, without the master key."""
     path = console.folder / args.file
     size = back_up(stores, path)
-    shown = {"file": str(path), "store_id": stores.log.store_id, "events": size}
+    shown = {"file": str(path), "store_id": stores.log.home(None), "events": size}
     if args.json:
         console.answer(shown)
     else:
-        store_id = stores.log.store_id
+        store_id = stores.log.home(None)
         console.say(f"{size} events of {store_id} in {path}; keep the master key elsewhere")
     return 0
 
@@ -41,7 +44,38 @@ def restore(settings: Settings, args: argparse.Namespace, console: Console) -> i
     return 0
 
 
+def _target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--to", metavar="DSN", required=True, help="an empty Postgres database")
+
+
+def migrate_store(settings: Settings, args: argparse.Namespace, console: Console) -> int:
+    """Move the data folder's stores into a database, where they go on as a new store."""
+    urls = postgres_urls(args.to)
+    if len(urls) != 1:
+        raise BadValue("--to takes one database", param="--to")
+    moved = migrated(settings, urls[0].reveal())
+    if args.json:
+        console.answer(
+            {
+                "events": moved.report.events,
+                "stores": [
+                    {"store_id": each.store_id, "size": each.size, "root": each.root}
+                    for each in moved.report.stores
+                ],
+                "store_id": moved.store_id,
+                "files": str(moved.files.resolve()),
+            }
+        )
+        return 0
+    for each in moved.report.stores:
+        console.say(f"{each.size} events of {each.store_id}, root {each.root}")
+    console.say(f"it continues as {moved.store_id}; give KEYTOLL_STORE and start")
+    console.say(f"the files lie in {moved.files.resolve()}: nothing reads them any more")
+    return 0
+
+
 COMMANDS: Final[tuple[Command, ...]] = (
     Inside("backup", "copy log and vault into one file", _file, backup),
     Bare("restore", "make the data folder from a backup", _file, restore),
+    Bare("migrate-store", "move the data folder's stores to Postgres", _target, migrate_store),
 )

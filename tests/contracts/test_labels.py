@@ -48,6 +48,7 @@ def test_fields_are_written_read_and_taken_back(labels: Labels) -> None:
     labels.set("cred_1", "label", None)
     assert labels.get("cred_1") == {}
     assert labels.get("cred_2") == {"label": "home"}
+    assert labels.rows() == [("cred_2", "label", "home")]
 
 
 def test_what_was_read_does_not_change_under_the_reader(labels: Labels) -> None:
