@@ -51,11 +51,12 @@ from api.web.session import Sessions
 from api.web.verification import Verification
 from domain.credential import Outcome
 from domain.directory import CredentialView
-from domain.eventlog.sqlite_file import verify_file
+from domain.eventlog.raw import verify_stored
 from domain.eventlog.verify import Report
 from keytoll import VERSION
 from keytoll.settings import Settings
-from keytoll.wiring import EVENTS_FILE, Stores, kept_checkpoints
+from keytoll.wiring import Stores, kept_checkpoints
+from keytoll.wiring.places import log_places
 from projections.credit_notes import CreditNotes
 from projections.drift import drift
 from projections.published_books import PublishedBooks
@@ -227,8 +228,8 @@ class Site:
 
     def _verify(self, on_page: Callable[[int], None]) -> Report:
         settings = self.stores.settings
-        return verify_file(
-            settings.data / EVENTS_FILE, checkpoints=kept_checkpoints(settings), on_page=on_page
+        return verify_stored(
+            *log_places(settings), checkpoints=kept_checkpoints(settings), on_page=on_page
         )
 
     def _drift(self) -> tuple[int, Sequence[str]]:

@@ -8,11 +8,12 @@ from typing import Final
 
 from domain.errors import BadValue
 from domain.eventlog.checkpoint import Checkpoint, read_checkpoints
-from domain.eventlog.sqlite_file import verify_file
+from domain.eventlog.raw import verify_stored
 from domain.invoice import parse_period
 from keytoll.commands.port import Bare, Command, Console, Inside, no_arguments
 from keytoll.settings import Settings
-from keytoll.wiring import EVENTS_FILE, Stores, kept_checkpoints
+from keytoll.wiring import Stores, kept_checkpoints
+from keytoll.wiring.places import log_places
 from projections.drift import drift as drift_of
 from projections.queries.health import health
 from projections.rebuild import rebuild as rebuild_tables
@@ -40,14 +41,12 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
 def verify(settings: Settings, args: argparse.Namespace, console: Console) -> int:
     """Hash every line again and check every rule of the log. 1: something is wrong.
 
-    Reads the file beside a running server, and also one that no server could open any more. What
+    Reads the log beside a running server, and also one that no server could open any more. What
     is asked for besides follows only where the log is whole; each check answers by itself.
     """
     if args.period:
         parse_period(args.period)
-    report = verify_file(
-        settings.data / EVENTS_FILE, checkpoints=_checkpoints(settings, args, console)
-    )
+    report = verify_stored(*log_places(settings), checkpoints=_checkpoints(settings, args, console))
     if args.json:
         answer = {
             "ok": report.ok,
