@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from domain.money import EXACT, Money
 from domain.usage import PART_OF, UNITS, Usage
-from pricing.row import Prices, Row
+from pricing.row import Charge, Prices, Row
 
 _PER_MILLION: Final = Decimal("0.000001")
 
@@ -66,17 +66,16 @@ def cost_of(row: Row, usage: Usage, at: datetime) -> Cost:
     prices, tier = row.prices_at(at, usage.get("input_tokens", 0))
     if "per_request" in prices and "requests" not in usage:
         usage = {**usage, "requests": 1}
-    per_token = EXACT.multiply(_PER_MILLION, row.multiplier)
     components: list[Component] = []
     unpriced: list[str] = []
     total = Decimal(0)
     for unit, count in disjoint(usage, reasoning_apart="reasoning" in prices).items():
-        name = _price_name(unit, prices)
-        if name is not None:
-            factor = row.multiplier if unit in _EACH else per_token
-            amount = EXACT.multiply(EXACT.multiply(Decimal(count), prices[name]), factor)
+        charge = _charge(unit, row, prices)
+        if charge is not None:
+            name, price, usd = charge
+            amount = EXACT.multiply(Decimal(count), usd)
             total = EXACT.add(total, amount)
-            components.append(Component(unit, count, name, prices[name], Money(amount), row.id))
+            components.append(Component(unit, count, name, price, Money(amount), row.id))
         elif count:
             unpriced.append(unit)
     unpriced.sort(key=UNITS.index)
@@ -105,8 +104,20 @@ _SHOWN: Final = frozenset({"input_tokens", "output_tokens"})
 """Units that have a component even where nothing of them was used."""
 
 
-def _price_name(unit: str, prices: Prices) -> str | None:
+def _charge(unit: str, row: Row, prices: Prices) -> Charge | None:
+    """Worked out once for the prices that a row usually has."""
+    if prices is not row.prices:
+        return _charge_of(unit, prices, row.multiplier)
+    try:
+        return row.charges[unit]
+    except KeyError:
+        charge = row.charges[unit] = _charge_of(unit, prices, row.multiplier)
+        return charge
+
+
+def _charge_of(unit: str, prices: Prices, multiplier: Decimal) -> Charge | None:
+    factor = multiplier if unit in _EACH else EXACT.multiply(_PER_MILLION, multiplier)
     for name in _FALL_BACKS[unit]:
         if name in prices:
-            return name
+            return Charge(name, prices[name], EXACT.multiply(prices[name], factor))
     return None

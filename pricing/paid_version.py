@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple
@@ -68,20 +68,31 @@ def paid_version(
 ) -> tuple[Cost | None, tuple[Candidate, ...]]:
     """The paid version with the lowest total for this very usage, and all that were considered.
 
-    `same-provider-first` looks at other providers only when the own one has no paid version.
+    `same-provider-first` looks at other providers only when the own one has no paid version. One
+    that has no price for a unit that was used is chosen only where none has a price for all: what
+    it prices is charged then, and the rest is named (docs/decisions/0054).
     """
     judged = [
         _Judged(cost, _excluded(book, cost, at, own=cost.row.provider == free.provider))
         for cost in _costs(book, free, usage, at)
     ]
-    if setting == "same-provider-first":
-        own = [each for each in judged if each.cost.row.provider == free.provider]
-        chosen, named = _lowest(own)
-        if chosen is not None:
-            others = [each for each in judged if each.cost.row.provider != free.provider]
-            return chosen.cost, _candidates([*named, *map(_outside, others)])
-    chosen, named = _lowest(judged)
-    return None if chosen is None else chosen.cost, _candidates(named)
+    own = [each for each in judged if each.cost.row.provider == free.provider]
+    stages = [own, judged] if setting == "same-provider-first" else [judged]
+    for fits in (_prices_all, _prices_some):
+        for stage in stages:
+            chosen, named = _lowest(stage, fits)
+            if chosen is not None:
+                outside = [] if stage is judged else [e for e in judged if e not in own]
+                return chosen.cost, _candidates([*named, *map(_outside, outside)])
+    return None, _candidates(_lowest(judged, _prices_all)[1])
+
+
+def _prices_all(cost: Cost) -> bool:
+    return not cost.unpriced
+
+
+def _prices_some(cost: Cost) -> bool:
+    return any(component.quantity for component in cost.components)
 
 
 class _Judged(NamedTuple):
@@ -114,8 +125,6 @@ def _may_refer(row: Row, free: Row) -> bool:
 def _excluded(book: PriceBook, cost: Cost, at: datetime, *, own: bool) -> Lost | None:
     """Why this can never be the lowest, whatever the others cost."""
     row = cost.row
-    if cost.unpriced:
-        return "unpriced_units"
     if book.deprecated(row, at):
         return "deprecated"
     name, _, variant = row.model.partition(":")
@@ -131,9 +140,11 @@ def _excluded(book: PriceBook, cost: Cost, at: datetime, *, own: bool) -> Lost |
     return None
 
 
-def _lowest(stage: Sequence[_Judged]) -> tuple[_Judged | None, list[_Judged]]:
-    left = [each for each in stage if each.lost is None]
-    judged = [each for each in stage if each.lost is not None]
+def _lowest(
+    stage: Sequence[_Judged], fits: Callable[[Cost], bool]
+) -> tuple[_Judged | None, list[_Judged]]:
+    left = [each for each in stage if each.lost is None and fits(each.cost)]
+    judged = [each if each.lost else _unpriced(each) for each in stage if each not in left]
     if len(left) >= OUTLIERS_FROM:
         median = _median([each.cost.total.usd for each in left])
         low, high = EXACT.divide(median, _SPREAD), EXACT.multiply(median, _SPREAD)
@@ -157,7 +168,13 @@ def _median(totals: Sequence[Decimal]) -> Decimal:
 
 
 def _outside(judged: _Judged) -> _Judged:
-    return judged if judged.lost else _Judged(judged.cost, "other_provider")
+    if judged.lost is None and _prices_all(judged.cost):
+        return _Judged(judged.cost, "other_provider")
+    return judged if judged.lost else _unpriced(judged)
+
+
+def _unpriced(judged: _Judged) -> _Judged:
+    return _Judged(judged.cost, "unpriced_units")
 
 
 def _candidates(judged: Iterable[_Judged]) -> tuple[Candidate, ...]:

@@ -217,13 +217,14 @@ def _free(call: Call, book: PriceBook, setting: Setting, model: str, row: Row) -
         return Rating("no_paid_equivalent", ZERO, model, named, candidates=candidates)
     named = Reference(setting, chosen.row.provider, chosen.row.model, (chosen.row.id,))
     return Rating(
-        "free_model",
+        "unrated_units" if chosen.unpriced else "free_model",
         chosen.total,
         model,
         named,
         chosen.components,
         candidates,
-        notes=_notes(call, chosen),
+        chosen.unpriced,
+        _notes(call, chosen),
     )
 
 

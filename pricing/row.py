@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -135,6 +135,17 @@ class Conditions(NamedTuple):
 STANDARD: Final = Conditions()
 
 
+class Charge(NamedTuple):
+    """What a unit costs by a row."""
+
+    name: str
+    """Of the price."""
+    price: Decimal
+    """As it stands in the row: USD per million tokens, or USD each."""
+    usd: Decimal
+    """USD for one of the unit, the row's multiplier included. Exact."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One priced (or free) way to call one model. Never changed; a later row replaces it."""
@@ -155,6 +166,8 @@ class Row:
     effective_to: datetime | None
     free: bool
     """No price in it is above zero: the provider gives the model away."""
+    charges: dict[str, Charge | None] = field(default_factory=dict, init=False, compare=False)
+    """Of `prices`, kept by pricing/cost.py."""
 
     def live(self, at: datetime) -> bool:
         """In force at the instant: from inclusive, to exclusive."""
