@@ -55,7 +55,7 @@ def reach_of(store: ProjectionStore, store_id: str, *, known: int = 0) -> Reach:
     """Ask the tables. `known` is a seq up to which they are dense: only what follows is read."""
     (highest, odd, count) = store.query(
         """
-        WITH bitmapToArray(groupBitmapState(seq)) AS seqs
+        WITH arraySort(bitmapToArray(groupBitmapState(seq))) AS seqs
         SELECT seqs[-1], arrayFirstIndex((seq, place) -> seq != {known:UInt64} + place,
             seqs, arrayEnumerate(seqs)), length(seqs)
         FROM $db.log_lines
