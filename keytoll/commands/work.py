@@ -65,7 +65,7 @@ def _until_told(stores: Stores, part: Sequence[Job]) -> State | None:
     ends: SimpleQueue[State | None] = SimpleQueue()
     for number in SIGNALS:
         signal.signal(number, lambda *_: ends.put(None))
-    workforce = Workforce(part, on_failure=ends.put)
+    workforce = Workforce([*jobs.following(stores), *part], on_failure=ends.put)
     address = stores.settings.metrics_listen
     monitor = None
     if address is not None:

@@ -50,10 +50,23 @@ class Job:
 
 def serving(stores: Stores) -> Sequence[Job]:
     """What a server does beside serving."""
-    own = [_follow(stores), _lease(stores)]
+    own = [*following(stores), _lease(stores)]
     if stores.settings.scaled:
         return [*own, Job("tables", _watch(stores))]
     return [*own, *relaying(stores), *projecting(stores), *sweeping(stores)]
+
+
+def following(stores: Stores) -> Sequence[Job]:
+    """Take in what other processes, or commands, recorded.
+
+    Prices apart: a newer program may publish what this one does not have, and callers and keys
+    are followed all the same.
+    """
+    known = Follow(stores.directory.catch_up, stores.labels.catch_up)
+    return [
+        Job("follow", known, retry_s_max=PROMPT_S),
+        Job("prices", Follow(stores.prices.catch_up), retry_s_max=PROMPT_S),
+    ]
 
 
 def relaying(stores: Stores) -> Sequence[Job]:
@@ -91,11 +104,6 @@ def sweeping(stores: Stores) -> Sequence[Job]:
 def _exclusive(stores: Stores, name: str, lock: str, step: Step) -> Job:
     exclusive = Exclusive(stores.locks, lock, step)
     return Job(name, exclusive, exclusive.release)
-
-
-def _follow(stores: Stores) -> Job:
-    """Take in what other processes, or commands, recorded."""
-    return Job("follow", Follow(stores.directory.catch_up), retry_s_max=PROMPT_S)
 
 
 def _lease(stores: Stores) -> Job:

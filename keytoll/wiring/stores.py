@@ -186,7 +186,7 @@ def open_stores(settings: Settings, clock: Clock, *, epoch: str) -> Stores:
         ),
         prices=prices,
         projections=Projections(
-            settings, clock, truth.log, prices.books, follow_books=lambda: None
+            settings, clock, truth.log, prices.books, follow_books=prices.catch_up
         ),
         register=InvoiceRegister(truth.log),
         sealer=Sealer(
