@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,8 @@ KILL_S: Final = 30.0
 PORTS: Final = range(20000, 32000)
 """Below the ports that systems give to outgoing connections (32768 and up): nobody else gets a
 server's port while it is down."""
+
+_TELLING: Final = threading.Lock()
 
 
 class ServiceMissing(Exception):
@@ -235,7 +238,8 @@ def _dismiss(process: subprocess.Popen[str]) -> None:
 
 
 def _watchdog_hears(line: str) -> None:
-    stdin = _watchdog().stdin
-    assert stdin is not None
-    stdin.write(f"{line}\n")
-    stdin.flush()
+    with _TELLING:
+        stdin = _watchdog().stdin
+        assert stdin is not None
+        stdin.write(f"{line}\n")
+        stdin.flush()
