@@ -17,7 +17,6 @@ from kafka.structs import OffsetAndMetadata
 from domain.eventlog.cloudevents import attributes_of, headers_of, key_of
 from domain.eventlog.feed import (
     Delivery,
-    FeedMisconfigured,
     FeedUnavailable,
     OnPartitions,
     Partition,
@@ -28,6 +27,7 @@ from domain.eventlog.kafka_connection import (
     open_client,
     translated,
 )
+from domain.eventlog.kafka_topic import partitions_of
 from domain.eventlog.port import Recorded
 
 SESSION_S: Final = 30.0
@@ -100,9 +100,15 @@ class KafkaSink:
 
     def close(self) -> None:
         producer, self._producer = self._producer, None
-        if producer is not None:
-            with suppress(Exception):
-                producer.close(timeout=0)
+        if producer is None:
+            return
+        # Nothing is to go out any more. The library's own close waits for what it still holds, and
+        # when that takes too long it raises and lets its thread go on for ever.
+        sender = producer._sender
+        sender.force_close()
+        sender.join(self._servers.answer_s)
+        with suppress(Exception):
+            producer.close(timeout=0)
 
 
 class _Unacknowledged(Exception):
@@ -248,13 +254,8 @@ class KafkaScan:
 
     def __init__(self, servers: KafkaServers, topic: str) -> None:
         self._answer_ms = int(servers.answer_s * 1000)
+        self._all = [TopicPartition(topic, number) for number in partitions_of(servers, topic)]
         self._consumer = open_client(servers, KafkaConsumer, **_READING)
-        with translated():
-            numbers = self._consumer.partitions_for_topic(topic)
-        self._all = [TopicPartition(topic, number) for number in sorted(numbers)]
-        if not self._all:
-            self.close()
-            raise FeedMisconfigured(f"there is no topic {topic}")
         self._consumer.assign(self._all)
 
     def begins(self) -> Mapping[Partition, int]:

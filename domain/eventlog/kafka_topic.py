@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from domain.eventlog.feed import FeedMisconfigured
 from domain.eventlog.kafka_connection import (
@@ -51,25 +51,47 @@ def prepare_topic(servers: KafkaServers, topic: Topic) -> str:
     The brokers give the id once: a topic that was made again, or by other brokers, has another.
     Raises FeedMisconfigured with every difference, FeedUnavailable.
     """
-    admin = open_client(servers, KafkaAdminClient)
-    try:
-        with translated():
-            if not _exists(admin, topic):
-                _create(admin, topic)
-            [found] = admin.describe_topics([topic.name])
-            wrong = _differences(admin, topic, found["partitions"])
-    finally:
-        admin.close()
+    with _administration(servers) as admin:
+        found = _described(admin, topic.name)
+        if found is None:
+            found = _create(admin, topic)
+        wrong = _differences(admin, topic, found["partitions"])
     if wrong:
         raise FeedMisconfigured(f"the topic {topic.name} has " + ", ".join(wrong))
     return str(found["topic_id"])
 
 
-def _exists(admin: Any, topic: Topic) -> bool:
-    return topic.name in admin.list_topics()
+def partitions_of(servers: KafkaServers, topic: str) -> list[int]:
+    """The numbers of a topic's partitions. Raises FeedMisconfigured if there is no such topic,
+    FeedUnavailable."""
+    with _administration(servers) as admin:
+        found = _described(admin, topic)
+    if found is None:
+        raise FeedMisconfigured(f"there is no topic {topic}")
+    return sorted(partition["partition_index"] for partition in found["partitions"])
 
 
-def _create(admin: Any, topic: Topic) -> None:
+@contextmanager
+def _administration(servers: KafkaServers) -> Iterator[Any]:
+    admin = open_client(servers, KafkaAdminClient)
+    try:
+        with translated():
+            yield admin
+    finally:
+        admin.close()
+
+
+def _described(admin: Any, name: str) -> Any:
+    """What the brokers say of a topic, or None if there is none."""
+    [found] = admin.describe_topics([name])
+    if found["error_code"] == UnknownTopicOrPartitionError.errno:
+        return None
+    if found["error_code"]:
+        raise for_code(found["error_code"])
+    return found
+
+
+def _create(admin: Any, topic: Topic) -> Any:
     wanted = {
         "num_partitions": topic.partitions,
         "replication_factor": topic.replicas,
@@ -78,6 +100,7 @@ def _create(admin: Any, topic: Topic) -> None:
     with suppress(TopicAlreadyExistsError):  # by another process, at the same moment
         admin.create_topics({topic.name: wanted})
     admin.wait_for_topics([topic.name])
+    return _described(admin, topic.name)
 
 
 def _differences(admin: Any, topic: Topic, partitions: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -89,7 +112,7 @@ def _differences(admin: Any, topic: Topic, partitions: Sequence[Mapping[str, Any
     if replicas < topic.replicas:
         wrong.append(f"{replicas} replicas, not {topic.replicas}")
     resource = ConfigResource(ConfigResourceType.TOPIC, topic.name)
-    settings = admin.describe_configs([resource])["topic"][topic.name]
+    settings = admin.describe_configs([resource], config_filter="all")["topic"][topic.name]
     for name, wanted in topic.settings().items():
         value = settings[name]["value"]
         if not _as_much(value, wanted):
