@@ -62,6 +62,13 @@ class Period:
         return f"{instant_text(self.start)}/{instant_text(self.end)}"
 
 
+def month_of(instant: datetime) -> Period:
+    """The month (UTC) that an instant is in."""
+    year, month = instant.year, instant.month
+    later = (year + month // 12, month % 12 + 1)
+    return Period(datetime(year, month, 1, tzinfo=UTC), datetime(*later, 1, tzinfo=UTC))
+
+
 def invoice_stream(account_id: str, period: Period, *, sandbox: bool) -> UUID:
     """Derived, so that closing a period twice is recognised."""
     kind = "sandbox" if sandbox else "real"
@@ -106,10 +113,8 @@ def parse_period(text: str) -> Period:
     """Read `2026-11` (a month, UTC) or `START/END` (RFC 3339 instants or days, half-open)."""
     match = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", text)
     if match:
-        year, month = int(match[1]), int(match[2])
-        later = (year + month // 12, month % 12 + 1)
         try:
-            return Period(datetime(year, month, 1, tzinfo=UTC), datetime(*later, 1, tzinfo=UTC))
+            return month_of(datetime(int(match[1]), int(match[2]), 1, tzinfo=UTC))
         except ValueError:
             raise BadValue("period is out of range", param="period") from None
     start, slash, end = text.partition("/")

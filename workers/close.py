@@ -20,7 +20,7 @@ from domain.account import Account
 from domain.clock import Clock, instant_text
 from domain.coordination.port import CLOSING, Busy, Held, Locks, held
 from domain.errors import DomainError
-from domain.eventlog.port import Conflict, EventLog, Recorded
+from domain.eventlog.port import Conflict, EventLog, Recorded, StoreUnavailable
 from domain.events.base import Event
 from domain.ids import public_id
 from domain.invoice import Period, invoice_stream
@@ -31,12 +31,15 @@ from projections.closing import Obstacles, too_early
 from projections.invoicing import CannotClose, Computed, compute, load_account
 from projections.projected import Projected
 from projections.queries.invoice_lines import Billable, InvoiceQuestion, billables
+from projections.store.port import ProjectionUnavailable
 from workers.frozen import Frozen
 
 TRIES: Final = 10
 GRACE_S: Final = 3600.0
 WAIT_S: Final = 60.0
 """How long a close waits for another one."""
+_FOR_ALL: Final = (Busy, Conflict, StoreUnavailable, ProjectionUnavailable)
+"""What keeps every account's period open, not one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ class Closer:
                     invoice = self._issue(period, each, frozen)
                     issued[each.account_id, each.sandbox] = invoice
             except DomainError as error:
-                if isinstance(error, Busy | Conflict) or account_id is not None:
+                if isinstance(error, _FOR_ALL) or account_id is not None:
                     raise
                 refused[each.account_id] = str(error)
         return Closed(sorted(issued.values(), key=lambda invoice: invoice.seq), refused)

@@ -93,6 +93,16 @@ def billables(
     return [Billable(account, bool(sandbox)) for account, sandbox in store.query(sql, parameters)]
 
 
+def unbilled_months(store: ProjectionStore, *, cutoff: Mapping[str, int]) -> Sequence[datetime]:
+    """The first instants of all months with requests that ended in them and are on no invoice."""
+    sql = f"""
+        SELECT DISTINCT toUnixTimestamp64Micro(toDateTime64(toStartOfMonth(terminal_at), 6, 'UTC'))
+        FROM ({BILLED_LINES}) AS l
+        WHERE billed_in = '' AND NOT late
+    """  # noqa: S608 - put together from our own text; values are parameters
+    return sorted(_instant(since) for (since,) in store.query(sql, reach(cutoff)))
+
+
 def invoice_lines(store: ProjectionStore, question: InvoiceQuestion) -> list[Line]:
     """All lines of the document, exact."""
     return [*_usage(store, question), *_adjustments(store, question)]
