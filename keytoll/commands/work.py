@@ -23,6 +23,7 @@ PARTS: Final[Mapping[str, Callable[[Stores], Sequence[Job]]]] = {
     "relay": jobs.relaying,
     "project": jobs.projecting,
     "sweep": jobs.sweeping,
+    "close": jobs.closing,
 }
 """Part → its jobs. Any of them may run several times: one works, the others stand by."""
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)

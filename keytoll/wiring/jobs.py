@@ -6,7 +6,7 @@ server only serves; else the server does all of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -15,6 +15,7 @@ import structlog
 from domain.coordination.port import PROJECTING, RERATING, SEALING, SWEEPING
 from domain.eventlog.port import Chain
 from keytoll.wiring.stores import Stores
+from workers.close_months import CloseMonths
 from workers.exclusive import Exclusive
 from workers.follow import Follow
 from workers.lease import Lease
@@ -99,6 +100,24 @@ def sweeping(stores: Stores) -> Sequence[Job]:
             Job("vault", stores.vault_keeper()),
         ]
     return jobs
+
+
+def closing(stores: Stores) -> Sequence[Job]:
+    """Close each month once it is over."""
+    step = CloseMonths(
+        closer=stores.closer,
+        projected=stores.projections.open,
+        register=stores.register,
+        clock=stores.clock,
+        grace_s=stores.settings.close_grace_s,
+        on_refused=_log_refused,
+    )
+    return [Job("close", step)]
+
+
+def _log_refused(refused: Mapping[str, str]) -> None:
+    for account_id, reason in refused.items():
+        _log.warning("month_stays_open", account=account_id or "all", reason=reason)
 
 
 def _exclusive(stores: Stores, name: str, lock: str, step: Step) -> Job:
