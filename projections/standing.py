@@ -63,7 +63,7 @@ def standing(
     register.catch_up()
     closed = [invoice.period.end for invoice in register.all()]
     return Standing(
-        store_id=log.store_id,
+        store_id=log.chains()[0].written.store_id,
         events=sum(chain.written.head() for chain in log.chains()),
         projected=None if projected is None else sum(projected.reached().values()),
         open_requests=len(log.open_requests()),

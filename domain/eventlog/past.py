@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from typing import NoReturn
@@ -10,53 +10,38 @@ from uuid import UUID
 
 from domain.clock import instant_text
 from domain.errors import BadValue
-from domain.eventlog.port import Chain, EventLog, LogReader, Recorded, stores_of
+from domain.eventlog.port import Chain, EventLog, HasChains, LogReader, Recorded, stores_of
 from domain.events.base import Event
 
 
 class PastLog:
-    """An EventLog up to a seq. What it reads is what a reader would have read then."""
+    """An EventLog up to a place in each chain. It reads what a reader would have read then."""
 
-    def __init__(self, log: EventLog, *, until: int, store_id: str | None = None) -> None:
-        """`store_id`: the store that was written then, if it is not the one that is now.
+    def __init__(self, log: EventLog, *, until: Mapping[str, int]) -> None:
+        """`until`: store id → last seq. The last store of a chain that it names was written then.
 
-        Raises BadValue when the log does not hold it.
+        A chain of which it names none had not begun. Raises BadValue when the log does not hold a
+        store that it names.
         """
-        stores = {each.store_id: each for each in stores_of(log)}
-        written = log.store_id if store_id is None else store_id
-        if written not in stores:
-            raise BadValue(f"the log holds no store {written[:40]!r}")
+        unknown = until.keys() - {store.store_id for store in stores_of(log)}
+        if unknown:
+            raise BadValue(f"the log holds no store {min(unknown)[:40]!r}")
         self._log = log
-        self._written: LogReader = stores[written]
-        self._earlier = list(stores.values())[: list(stores).index(written)]
-        self._until = min(until, self._written.head())
+        self._chains = [_past_of(chain, until) for chain in log.chains()]
 
-    @property
-    def store_id(self) -> str:
-        return self._written.store_id
+    def chains(self) -> Sequence[Chain]:
+        return self._chains
 
-    def head(self) -> int:
-        return self._until
+    def home(self, account_id: str | None) -> str:
+        return self._log.home(account_id)
 
     def stream(self, originator_id: UUID) -> Sequence[Recorded]:
-        ends = {store.store_id: store.head() for store in (*self._earlier, self)}
+        ends = {store.store_id: store.head() for store in stores_of(self)}
         return [
             each
             for each in self._log.stream(originator_id)
             if each.seq <= ends.get(each.store_id, 0)
         ]
-
-    def read(
-        self, *, after: int, limit: int, streams: Collection[str] | None = None
-    ) -> Sequence[Recorded]:
-        page = self._written.read(after=after, limit=limit, streams=streams)
-        return [each for each in page if each.seq <= self._until]
-
-    def chains(self) -> Sequence[Chain]:
-        return (Chain((*self._earlier, self)),)
-
-    def home(self, account_id: str | None) -> str:
-        return self.store_id
 
     def open_requests(self) -> Sequence[UUID]:
         raise NotImplementedError("which requests are open is known of the present only")
@@ -73,9 +58,6 @@ class PastLog:
     def seal(self) -> Future[tuple[Recorded, ...]]:
         return self._refuse()
 
-    def earlier(self) -> Sequence[LogReader]:
-        return self._earlier
-
     def close(self) -> None:
         """The log itself stays open."""
 
@@ -83,13 +65,55 @@ class PastLog:
         raise NotImplementedError("the past takes no events")
 
 
-def place_at(log: EventLog, instant: datetime) -> tuple[str, int]:
-    """The store that was written at an instant, and the last seq in it; 0 before the first."""
-    stores = stores_of(log)
-    for store in reversed(stores[1:]):
+class _PastStore:
+    """A store up to a seq."""
+
+    def __init__(self, store: LogReader, until: int) -> None:
+        self._store = store
+        self._until = min(until, store.head())
+
+    @property
+    def store_id(self) -> str:
+        return self._store.store_id
+
+    def read(
+        self, *, after: int, limit: int, streams: Collection[str] | None = None
+    ) -> Sequence[Recorded]:
+        page = self._store.read(after=after, limit=limit, streams=streams)
+        return [each for each in page if each.seq <= self._until]
+
+    def stream(self, originator_id: UUID) -> Sequence[Recorded]:
+        return [
+            each
+            for each in self._store.stream(originator_id)
+            if each.store_id != self.store_id or each.seq <= self._until
+        ]
+
+    def head(self) -> int:
+        return self._until
+
+
+def _past_of(chain: Chain, until: Mapping[str, int]) -> Chain:
+    named = [at for at, store in enumerate(chain.stores) if store.store_id in until]
+    written = named[-1] if named else 0
+    store = chain.stores[written]
+    return Chain((*chain.stores[:written], _PastStore(store, until.get(store.store_id, 0))))
+
+
+def places_at(log: HasChains, instant: datetime) -> dict[str, int]:
+    """The store of each chain that was written at an instant → the last seq in it.
+
+    Of a chain that had not begun, the first store and 0.
+    """
+    return dict(_place_at(chain, instant) for chain in log.chains())
+
+
+def _place_at(chain: Chain, instant: datetime) -> tuple[str, int]:
+    first, *later = chain.stores
+    for store in reversed(later):
         if seq := seq_at(store, instant):
             return store.store_id, seq
-    return stores[0].store_id, seq_at(stores[0], instant)
+    return first.store_id, seq_at(first, instant)
 
 
 def seq_at(store: LogReader, instant: datetime) -> int:

@@ -95,7 +95,7 @@ class HasChains(Protocol):
         """All events of one stream, by version, from whatever chain holds it."""
 
 
-class EventLog(LogReader, HasChains, Protocol):
+class EventLog(HasChains, Protocol):
     """The whole log of an installation: one chain, or several that share the accounts.
 
     Any thread may call anything.
@@ -132,9 +132,6 @@ class EventLog(LogReader, HasChains, Protocol):
     def open_requests(self) -> Sequence[UUID]:
         """Streams that have a RequestRouted and no terminal event."""
 
-    def earlier(self) -> Sequence[LogReader]:
-        """The stores before the one that is written. Going: ask `chains`."""
-
     def close(self) -> None:
         """Finish what was submitted, then refuse more."""
 
@@ -147,6 +144,11 @@ def stores_of(log: HasChains) -> tuple[LogReader, ...]:
 def heads_of(log: HasChains) -> dict[str, int]:
     """Store id → its last durable seq, of all stores."""
     return {store.store_id: store.head() for store in stores_of(log)}
+
+
+def written_heads_of(log: HasChains) -> dict[str, int]:
+    """Store id → its last durable seq, of the store of each chain that is written."""
+    return {chain.written.store_id: chain.written.head() for chain in log.chains()}
 
 
 def bases_of(log: HasChains) -> dict[str, int]:

@@ -9,8 +9,8 @@ from typing import Final
 from domain.clock import parse_instant
 from domain.errors import BadValue
 from domain.eventlog.export import export_events
-from domain.eventlog.past import PastLog, place_at
-from domain.eventlog.port import heads_of
+from domain.eventlog.past import PastLog, places_at
+from domain.eventlog.port import heads_of, written_heads_of
 from domain.events.codec import canonical
 from domain.invoice import parse_period
 from keytoll.commands.port import Command, Console, Inside, check_account, destination, write_out
@@ -59,7 +59,9 @@ def export(stores: Stores, args: argparse.Namespace, console: Console) -> int:
 
 def _replay_arguments(parser: argparse.ArgumentParser) -> None:
     until = parser.add_mutually_exclusive_group()
-    until.add_argument("--until", metavar="STORE:SEQ", help="as of this event")
+    until.add_argument(
+        "--until", metavar="STORE:SEQ", nargs="+", help="as of this event, in each store"
+    )
     until.add_argument("--at", metavar="INSTANT", help="as of this instant")
     parser.add_argument("--account", metavar="acc_…")
     parser.add_argument("--check", action="store_true", help="compare with the live state")
@@ -72,10 +74,9 @@ def replay(stores: Stores, args: argparse.Namespace, console: Console) -> int:
         if args.until or args.at:
             raise BadValue("--check compares the present: leave --until and --at out")
         return _check(stores, args, console)
-    store_id, until = _place(stores, args)
-    past = PastLog(stores.log, until=until, store_id=store_id)
+    past = PastLog(stores.log, until=_places(stores, args))
     state = replayed_state(past, stores.books, account_id=args.account)
-    shown = {"as_of": {past.store_id: past.head()}, **state}
+    shown = {"as_of": written_heads_of(past), **state}
     if args.json:
         console.answer(shown)
     else:
@@ -83,20 +84,22 @@ def replay(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _place(stores: Stores, args: argparse.Namespace) -> tuple[str, int]:
-    """The store and the seq in it up to which to replay."""
+def _places(stores: Stores, args: argparse.Namespace) -> dict[str, int]:
+    """Store → the seq in it up to which to replay."""
     log = stores.log
     if args.at:
-        return place_at(log, parse_instant(args.at, param="--at"))
+        return places_at(log, parse_instant(args.at, param="--at"))
     if not args.until:
-        return log.store_id, log.head()
-    store_id, _, seq = args.until.rpartition(":")
-    heads = heads_of(log)
-    if store_id not in heads or not seq.isdecimal():
-        raise BadValue(f"--until must look like {log.store_id}:42", param="--until")
-    if int(seq) > heads[store_id]:
-        raise BadValue(f"{store_id} ends at {heads[store_id]}", param="--until")
-    return store_id, int(seq)
+        return written_heads_of(log)
+    heads, places = heads_of(log), {}
+    for place in args.until:
+        store_id, _, seq = place.rpartition(":")
+        if store_id not in heads or not seq.isdecimal():
+            raise BadValue(f"--until must look like {[*heads][-1]}:42", param="--until")
+        if int(seq) > heads[store_id]:
+            raise BadValue(f"{store_id} ends at {heads[store_id]}", param="--until")
+        places[store_id] = int(seq)
+    return places
 
 
 def _check(stores: Stores, args: argparse.Namespace, console: Console) -> int:
@@ -107,7 +110,7 @@ def _check(stores: Stores, args: argparse.Namespace, console: Console) -> int:
         stores.register,
         account_id=args.account,
     )
-    past = PastLog(stores.log, until=reached[stores.log.store_id])
+    past = PastLog(stores.log, until=reached)
     replayed = replayed_state(past, stores.books, account_id=args.account)
     found = [*differences(replayed, live), *unagreed_rates(past, account_id=args.account)]
     if args.json:

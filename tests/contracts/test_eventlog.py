@@ -66,7 +66,7 @@ def _opened(request: pytest.FixtureRequest, folder: Path, clock: FixedClock) -> 
             return open_sqlite_log(folder / "events.sqlite", clock=clock)
         case "several":
             names = ("first.sqlite", "last.sqlite")
-            return SeveralLogs([open_sqlite_log(folder / n, clock=clock) for n in names])  # type: ignore[return-value]
+            return SeveralLogs([open_sqlite_log(folder / n, clock=clock) for n in names])
         case _:
             return open_postgres_log(request.getfixturevalue("postgres_dsn"), clock=clock)
 

@@ -12,6 +12,7 @@ import pytest
 from domain.account import AccountNotFound
 from domain.clock import FixedClock
 from domain.errors import BadValue
+from domain.eventlog.port import heads_of
 from domain.invoice import Period, parse_period
 from domain.invoice_series import InvoiceIssued, series_of
 from keytoll.commands.billing import periods_to_close
@@ -53,7 +54,7 @@ def closed(stores: Stores, account: str, start: datetime, end: datetime, *, numb
         end=str(period).partition("/")[2],
         currency="USD",
         lines=[],
-        cutoff={stores.log.store_id: stores.log.head()},
+        cutoff=heads_of(stores.log),
         price_books=[],
         merkle={},
         **figures,

@@ -11,7 +11,8 @@ from domain.account import Account
 from domain.clock import instant_text
 from domain.directory import Directory
 from domain.errors import BadValue
-from domain.eventlog.past import PastLog, place_at, seq_at
+from domain.eventlog.past import PastLog, places_at, seq_at
+from domain.eventlog.port import stores_of
 from domain.eventlog.sqlite import begin_new_store, open_sqlite_log
 from domain.ids import public_id
 from domain.invoice_register import InvoiceRegister
@@ -54,7 +55,7 @@ def live(world: World, tables: ProjectionStore) -> tuple[dict[str, int], dict[st
 def test_replayed_equals_live(world: World, tables: ProjectionStore) -> None:
     reached, state = live(world, tables)
     assert reached == {world.log.store_id: world.log.head()}
-    replayed = replayed_state(PastLog(world.log, until=world.log.head()), world.books)
+    replayed = replayed_state(PastLog(world.log, until=reached), world.books)
     assert list(differences(replayed, state)) == []
     totals = replayed["totals"].values()
     assert sum(total["requests"] for total in totals) == 7
@@ -73,13 +74,13 @@ def test_of_one_account(world: World, tables: ProjectionStore) -> None:
 def test_the_past_is_as_it_was(world: World) -> None:
     """Every prefix replays, and a later event changes no earlier state."""
     states = [
-        replayed_state(PastLog(world.log, until=seq), world.books)
+        replayed_state(PastLog(world.log, until={"store-1": seq}), world.books)
         for seq in range(world.log.head() + 1)
     ]
     assert states[0]["accounts"] == {}
     world.call(next(iter(states[-1]["accounts"])))
     for seq, state in enumerate(states):
-        assert replayed_state(PastLog(world.log, until=seq), world.books) == state
+        assert replayed_state(PastLog(world.log, until={"store-1": seq}), world.books) == state
 
 
 def test_a_difference_is_named(world: World) -> None:
@@ -122,9 +123,10 @@ def test_an_instant_names_the_last_event_at_or_before_it(
 
 
 def test_the_past_takes_nothing(world: World) -> None:
-    past = PastLog(world.log, until=3)
-    assert past.head() == 3
-    assert [each.seq for each in past.read(after=0, limit=10)] == [1, 2, 3]
+    past = PastLog(world.log, until={"store-1": 3})
+    (store,) = stores_of(past)
+    assert store.head() == 3
+    assert [each.seq for each in store.read(after=0, limit=10)] == [1, 2, 3]
     with pytest.raises(NotImplementedError):
         past.seal()
 
@@ -137,7 +139,10 @@ def test_any_place_of_a_restored_log_replays(tmp_path: Path) -> None:
     for _ in range(3):
         world.tick(hours=1)
         world.call(account)
-    calls = [replayed_state(PastLog(log, until=seq), world.books) for seq in range(log.head() + 1)]
+    calls = [
+        replayed_state(PastLog(log, until={"store-1": seq}), world.books)
+        for seq in range(log.head() + 1)
+    ]
     log.close()
     begin_new_store(path, store_id="store-2")
     world.log = log = open_sqlite_log(path, clock=world.clock)
@@ -145,20 +150,20 @@ def test_any_place_of_a_restored_log_replays(tmp_path: Path) -> None:
         world.tick(hours=1)
         world.call(account)
         for seq, state in enumerate(calls):
-            past = PastLog(log, until=seq, store_id="store-1")
+            past = PastLog(log, until={"store-1": seq})
             assert replayed_state(past, world.books) == state
-        hours = [place_at(log, START + timedelta(hours=hours)) for hours in range(6)]
+        hours = [places_at(log, START + timedelta(hours=hours)) for hours in range(6)]
         assert hours == [
-            ("store-1", 1),
-            ("store-1", 3),
-            ("store-1", 5),
-            ("store-1", 7),
-            ("store-2", 2),
-            ("store-2", 2),
+            {"store-1": 1},
+            {"store-1": 3},
+            {"store-1": 5},
+            {"store-1": 7},
+            {"store-2": 2},
+            {"store-2": 2},
         ]
-        assert place_at(log, START - timedelta(hours=1)) == ("store-1", 0)
+        assert places_at(log, START - timedelta(hours=1)) == {"store-1": 0}
         with pytest.raises(BadValue, match="no store"):
-            PastLog(log, until=1, store_id="store-3")
+            PastLog(log, until={"store-3": 1})
     finally:
         log.close()
 

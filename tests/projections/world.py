@@ -9,8 +9,9 @@ from uuid import UUID
 
 from domain.account import Account
 from domain.clock import FixedClock, instant_text
+from domain.eventlog.log import StoredLog
 from domain.eventlog.memory import open_memory_log
-from domain.eventlog.port import EventLog, Recorded
+from domain.eventlog.port import Recorded
 from domain.events.base import Event
 from domain.events.requests import (
     RequestFailed,
@@ -72,7 +73,7 @@ class World:
 
     clock: FixedClock = field(default_factory=lambda: FixedClock(START))
     full_book: PriceBook = field(default_factory=lambda: book_of([*_FIRST_ROWS, _LATER_ROW]))
-    log: EventLog = field(init=False)
+    log: StoredLog = field(init=False)
     books: Books = field(init=False)
     first_book: PriceBook = field(init=False)
 

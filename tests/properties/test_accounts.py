@@ -194,7 +194,7 @@ def test_every_past_state_can_be_read_again(played: list[Command], data: st.Data
             with suppress(DomainError):
                 command(play)
         until = data.draw(st.integers(2, play.log.head()))
-        past = PastLog(play.log, until=until)
+        past = PastLog(play.log, until={play.log.store_id: until})
         partial = Directory(past)
         partial.catch_up()
         for account_id in play.accounts:
