@@ -82,8 +82,10 @@ def paid_version(
         for stage in stages:
             chosen, named = _lowest(stage, fits)
             if chosen is not None:
-                outside = [] if stage is judged else [e for e in judged if e not in own]
-                return chosen.cost, _candidates([*named, *map(_outside, outside)])
+                if stage is own:
+                    others = [each for each in judged if each.cost.row.provider != free.provider]
+                    named += map(_outside, others)
+                return chosen.cost, _candidates(named)
     return None, _candidates(_lowest(judged, _prices_all)[1])
 
 
@@ -143,8 +145,13 @@ def _excluded(book: PriceBook, cost: Cost, at: datetime, *, own: bool) -> Lost |
 def _lowest(
     stage: Sequence[_Judged], fits: Callable[[Cost], bool]
 ) -> tuple[_Judged | None, list[_Judged]]:
-    left = [each for each in stage if each.lost is None and fits(each.cost)]
-    judged = [each if each.lost else _unpriced(each) for each in stage if each not in left]
+    left: list[_Judged] = []
+    judged: list[_Judged] = []
+    for each in stage:
+        if each.lost is None and fits(each.cost):
+            left.append(each)
+        else:
+            judged.append(each if each.lost else _Judged(each.cost, "unpriced_units"))
     if len(left) >= OUTLIERS_FROM:
         median = _median([each.cost.total.usd for each in left])
         low, high = EXACT.divide(median, _SPREAD), EXACT.multiply(median, _SPREAD)
@@ -168,13 +175,8 @@ def _median(totals: Sequence[Decimal]) -> Decimal:
 
 
 def _outside(judged: _Judged) -> _Judged:
-    if judged.lost is None and _prices_all(judged.cost):
-        return _Judged(judged.cost, "other_provider")
-    return judged if judged.lost else _unpriced(judged)
-
-
-def _unpriced(judged: _Judged) -> _Judged:
-    return _Judged(judged.cost, "unpriced_units")
+    whole: Lost = "other_provider" if _prices_all(judged.cost) else "unpriced_units"
+    return _Judged(judged.cost, judged.lost or whole)
 
 
 def _candidates(judged: Iterable[_Judged]) -> tuple[Candidate, ...]:

@@ -212,6 +212,9 @@ def _free(call: Call, book: PriceBook, setting: Setting, model: str, row: Row) -
     if unknown:
         return Rating("unrated", None, model, unrated_units=unknown, notes=(_NO_COUNTS,))
     chosen, candidates = paid_version(book, row, call.usage, call.at, setting=setting)
+    unpriced = [each for each in candidates if each.lost == "unpriced_units"]
+    if chosen is None and unpriced:
+        return Rating("unrated", None, model, None, (), candidates, unpriced[0].unpriced_units)
     if chosen is None:
         named = Reference("listed", row.provider, row.model, (row.id,))
         return Rating("no_paid_equivalent", ZERO, model, named, candidates=candidates)

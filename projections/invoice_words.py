@@ -116,8 +116,8 @@ def price_words(line: JsonObject) -> str:
     """Where the price of a line comes from."""
     if line["fee_usd"] is None:
         return "no price known yet: nothing is billed until there is one"
-    if line["rule"] is None:
-        return "free at every provider: no fee"
+    if line["rule"] is None or (line["rule"] == "listed" and line["at_cost_usd"] == "0"):
+        return "free, and no paid version is known: no fee"
     said = _RULES.get(line["rule"], line["rule"])
     return f"{said} {line['reference_provider']}/{line['reference_model']}"
 

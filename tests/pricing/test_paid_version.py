@@ -149,13 +149,29 @@ def test_a_batch_slug_is_another_model() -> None:
     assert free(priced("openrouter", "llama-3.3-70b:batch", "1", "1")).candidates == ()
 
 
-def test_a_row_that_cannot_price_every_unit_used_loses() -> None:
+def test_where_nobody_prices_every_unit_the_rest_is_charged_and_the_unit_named() -> None:
     usage = {**USED, "cached_input_tokens": 10}
     rating = free(CHEAP, priced("z", "llama-3.3-70b", "9", "9"), usage=usage)
-    assert rating.status == "no_paid_equivalent"
-    assert set(lost(rating).values()) == {"unpriced_units"}
+    assert (rating.status, rating.unrated_units) == ("unrated_units", ("cached_input_tokens",))
+    whole = free(CHEAP, usage={**USED, "input_tokens": USED["input_tokens"] - 10})
+    assert rating.at_cost == whole.at_cost
+    assert rating.reference == whole.reference
+    assert set(lost(rating).values()) == {None, "higher"}
     assert {each.unpriced_units for each in rating.candidates} == {("cached_input_tokens",)}
-    assert all(each.total is None for each in rating.candidates)
+
+
+def test_the_own_provider_comes_first_there_too() -> None:
+    rating = free(OWN, CHEAP, usage={**USED, "cached_input_tokens": 10})
+    assert rating.reference is not None
+    assert rating.reference.provider == OWN["provider"]
+    assert set(lost(rating).values()) == {None, "unpriced_units"}
+
+
+def test_where_nothing_that_was_used_has_a_price_nothing_is_known() -> None:
+    rating = free(CHEAP, usage={"input_tokens": 10, "cached_input_tokens": 10})
+    assert (rating.status, rating.at_cost) == ("unrated", None)
+    assert rating.unrated_units == ("cached_input_tokens",)
+    assert free(usage={"input_tokens": 10}).status == "no_paid_equivalent"
 
 
 def test_a_name_that_moves_is_no_reference() -> None:

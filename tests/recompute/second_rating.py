@@ -261,7 +261,9 @@ def rate_free(book: Book, routed: Json, free: Json, found: str, usage: Json) -> 
         ours = (row["provider"] == "sandbox") == (free["provider"] == "sandbox")
         if ours and row["provider"] != "hyperbolic" and not demands(row) and live(row, at):
             standing[row["provider"], row["model"]] = row
-    fair = []
+    unknown = False
+    fair: list[tuple[int, str, str, str]] = []
+    partly: list[tuple[int, str, str, str]] = []
     for (provider, model), row in standing.items():
         result = cost(row, usage, at)
         if (
@@ -270,11 +272,19 @@ def rate_free(book: Book, routed: Json, free: Json, found: str, usage: Json) -> 
             and not row.get("effective_from")
         ):
             continue
-        if not row["free"] and not result.unpriced and book.usual(row, at):
-            fair.append((result.amount, provider, model, row["id"]))
+        if row["free"] or not book.usual(row, at):
+            continue
+        unknown = unknown or (result.unpriced and not result.priced)
+        if result.priced or not result.unpriced:
+            whole = partly if result.unpriced else fair
+            whole.append((result.amount, provider, model, row["id"]))
+    # Who prices only some units stands in where nobody prices all.
+    fair = fair or partly
     own = [each for each in fair if each[1] == free["provider"]]
     first = routed["reference_setting"] == "same-provider-first"
     pool = without_outliers(own if own and first else fair)
+    if not pool and unknown:
+        return Rated(found, None, None)
     if not pool:
         return Rated(found, 0, ("listed", free["provider"], free["model"], [free["id"]]))
     amount, provider, model, row_id = min(pool)
