@@ -16,6 +16,7 @@ from domain.eventlog.port import CorruptLog, HasChains, LogReader, Recorded, bas
 from pricing.book import Books
 from projections.batch import Batcher, OnDeadLetter
 from projections.inserter import Inserter
+from projections.migrate import database_of, generation_in_force
 from projections.projected import reach_of, reached_of
 from projections.store.port import ProjectionStore
 
@@ -82,6 +83,18 @@ class Projector:
         with self._lock:
             self._resume()
             return self.reached()
+
+    def follow(self) -> None:
+        """Go on in the tables in force, where another process has put others there.
+
+        Nothing is lost: where these end is found anew. Raises AnotherLog.
+        """
+        with self._lock:
+            database = database_of(self._store, generation_in_force(self._store))
+            if database != self._store.database:
+                self._store.use(database)
+                self._inserter = self._new_inserter()
+                self._resume()
 
     def seek(self, after: Mapping[str, int]) -> None:
         """Read stores again from an earlier position. What is there already is not inserted."""

@@ -7,7 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from domain.coordination.port import REBUILDING, Locks, held
 from domain.errors import DomainError
+from projections.group import carry_offsets, highest_offsets
 from projections.inserter import TooManyDeadLetters
 from projections.migrate import (
     create,
@@ -60,17 +62,29 @@ class Rebuilt:
     """Where the old tables said something else, one sentence each."""
 
 
-def rebuild(projector: Projector, *, on_progress: Callable[[int], None] | None = None) -> Rebuilt:
-    """Fill a new generation, compare it with the old one, put it in force.
+def rebuild(
+    projector: Projector, *, locks: Locks, on_progress: Callable[[int], None] | None = None
+) -> Rebuilt:
+    """Fill a new generation from the log, compare it with the old one, put it in force.
 
-    The projector may be at work meanwhile; it goes on in the new tables. The old ones are dropped
-    by the next rebuild, or by the next start when nobody else uses them: somebody may be reading.
-    Raises RebuildFailed.
+    Whoever fills the tables, this projector or other processes, may be at work meanwhile, and goes
+    on in the new ones: from where these end, or, in a group, from the offsets that are carried
+    over. The old ones are dropped by the next rebuild, or by the next start when nobody else uses
+    them: somebody may be reading. Raises RebuildFailed, Busy.
     """
-    with suppress(AnotherLog, TooManyDeadLetters):
-        projector.catch_up()
+    with held(locks, REBUILDING):
+        store = projector.store
+        tidy(store)
+        with suppress(AnotherLog, TooManyDeadLetters):
+            if store.site.shared:
+                projector.start()
+            else:
+                projector.catch_up()
+        return _rebuild(projector, on_progress)
+
+
+def _rebuild(projector: Projector, on_progress: Callable[[int], None] | None) -> Rebuilt:
     store = projector.store
-    tidy(store)
     old, new = generation_in_force(store), next_generation(store)
     fresh = projector.sibling(create(store, new))
     try:
@@ -79,11 +93,15 @@ def rebuild(projector: Projector, *, on_progress: Callable[[int], None] | None =
                 on_progress(sum(fresh.reached().values()))
         differences = _compare(projector, fresh)
         _check(fresh)
+        # What was delivered up to here lies in the log by now, and so will it in the new tables:
+        # `exchange` makes these level with the log once more.
+        delivered = highest_offsets(store)
     except BaseException:
         drop(store, new)
         raise
 
     def switch() -> None:
+        carry_offsets(delivered, fresh.store)
         record(store, new, "in_force")
         record(store, old, "retired")
 

@@ -30,7 +30,13 @@ class Project:
         self._idle_s = idle_s_first
         self._started = False
 
+    def anew(self) -> None:
+        """Find the position again: another process has projected meanwhile."""
+        self._started = False
+
     def __call__(self) -> float:
+        if self._projector.store.site.shared:
+            self._projector.follow()
         if not self._started:
             self._projector.start()
             self._projector.retry_dead_letters()

@@ -143,9 +143,7 @@ def drift(stores: Stores, args: argparse.Namespace, console: Console) -> int:
 
 def rebuild(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     """Make the projections anew from the log, compare, exchange. 1: the old ones differed."""
-    projector = stores.projections.projector()
-    projector.catch_up()
-    rebuilt = rebuild_tables(projector)
+    rebuilt = rebuild_tables(stores.projections.projector(), locks=stores.locks)
     if args.json:
         answer = {"as_of": rebuilt.reached, "differences": list(rebuilt.differences)}
         console.answer(answer)

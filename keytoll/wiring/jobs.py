@@ -83,9 +83,15 @@ def projecting(stores: Stores) -> Sequence[Job]:
     if settings.kafka and (settings.scaled or not settings.store):
         return [_project_group(stores)]
     step = _Lazy(lambda: Project(stores.projections.projector()))
-    if settings.scaled:
-        return [_exclusive(stores, "project", PROJECTING, step)]
-    return [Job("project", step)]
+    if not settings.scaled:
+        return [Job("project", step)]
+
+    def anew() -> None:
+        if step.made is not None:
+            step.made.anew()
+
+    exclusive = Exclusive(stores.locks, PROJECTING, step, on_taken=anew)
+    return [Job("project", exclusive, exclusive.release)]
 
 
 def sweeping(stores: Stores) -> Sequence[Job]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from domain.coordination.memory import MemoryLocks
 from domain.errors import UnsafeSetup
 from projections import migrate
 from projections.drift import drift
@@ -44,7 +45,7 @@ def test_a_rebuild_gives_the_same_and_is_put_in_force(bare: ProjectionStore) -> 
     world = eventful()
     projector = start(world, bare)
     before = facts(bare, until=end(world))
-    rebuilt = rebuild(projector)
+    rebuilt = rebuild(projector, locks=MemoryLocks())
     assert rebuilt.differences == ()
     assert (rebuilt.database, bare.database) == ("keytoll_g2", "keytoll_g2")
     assert facts(bare, until=end(world)) == before
@@ -64,7 +65,7 @@ def test_a_rebuild_says_what_was_wrong_and_mends_it(bare: ProjectionStore) -> No
     projector = start(world, bare)
     whole = facts(bare, until=end(world))
     bare.command("DELETE FROM $db.request_lines WHERE seq % 7 = 0")
-    rebuilt = rebuild(projector)
+    rebuilt = rebuild(projector, locks=MemoryLocks())
     assert any("request_lines: count()" in each for each in rebuilt.differences)
     assert facts(bare, until=end(world)) == whole
 
@@ -84,12 +85,12 @@ def test_a_rebuild_that_dies_leaves_the_old_tables_in_force(
     with monkeypatch.context() as patched:
         patched.setattr(Projector, "exchange", die)
         with pytest.raises(Died):
-            rebuild(projector)
+            rebuild(projector, locks=MemoryLocks())
     prepare(bare)
     assert bare.database == "keytoll_g1"
     assert generation_in_force(bare) == 1
     assert databases(bare) == {"keytoll_g1"}
-    assert rebuild(projector).differences == ()
+    assert rebuild(projector, locks=MemoryLocks()).differences == ()
 
 
 def test_a_rebuild_while_events_arrive_loses_none(bare: ProjectionStore) -> None:
@@ -106,7 +107,7 @@ def test_a_rebuild_while_events_arrive_loses_none(bare: ProjectionStore) -> None
     thread = threading.Thread(target=busy)
     thread.start()
     try:
-        rebuilt = rebuild(projector)
+        rebuilt = rebuild(projector, locks=MemoryLocks())
     finally:
         stop.set()
         thread.join()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from domain.coordination.memory import MemoryLocks
 from domain.eventlog.feed import Displaced, Partition
 from domain.events.codec import line_hash
 from pricing.book import Books, book_of
@@ -241,7 +242,9 @@ def test_a_rebuild_is_noticed_and_nothing_goes_on_into_the_old_tables(members: M
     members.join("one", batch_max=23)
     members.publish()
     members.until(lambda: members.committed() > 50)
-    rebuilt = rebuild(projector_of(world, members.store.at(members.store.database)))
+    rebuilt = rebuild(
+        projector_of(world, members.store.at(members.store.database)), locks=MemoryLocks()
+    )
     assert rebuilt.database == "keytoll_g2"
     account = world.open_account("after")
     for _ in range(20):
@@ -260,7 +263,7 @@ def test_tables_that_are_dropped_under_a_batch_are_left(members: Members) -> Non
     def gate(table: str) -> None:
         if members.store.database == "keytoll_g1" and not stopped.is_set():
             stopped.set()
-            rebuild(projector_of(world, members.store.at("keytoll_g1")))
+            rebuild(projector_of(world, members.store.at("keytoll_g1")), locks=MemoryLocks())
             members.store.at("keytoll_g1").command("DROP DATABASE $db SYNC")
             members.store.use("keytoll_g2")
 
