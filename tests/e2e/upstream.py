@@ -68,6 +68,8 @@ class ScriptedUpstream:
         """Every request body, in order."""
         self.asks: list[Ask] = []
         """The same, understood."""
+        self.keys: list[str] = []
+        """The provider key of every request, in order."""
         self.plans: dict[str, Callable[[Ask], Plan]] = {}
         """Answers of a test's own: name of the call → plan."""
         self.reached: Counter[str] = Counter()
@@ -219,6 +221,7 @@ class ScriptedUpstream:
             )
             self.served.append(served)
             self.bodies.append(body)
+            self.keys.append(request.key)
             self.asks.append(ask)
             self._changed.notify_all()
         return served, plan
