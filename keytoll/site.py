@@ -54,11 +54,11 @@ from domain.directory import CredentialView
 from domain.eventlog.raw import verify_stored
 from domain.eventlog.verify import Report
 from keytoll import VERSION
+from keytoll.comparison import compare
 from keytoll.settings import Settings
 from keytoll.wiring import Stores, kept_checkpoints
 from keytoll.wiring.places import log_places
 from projections.credit_notes import CreditNotes
-from projections.drift import drift
 from projections.published_books import PublishedBooks
 from projections.standing import Standing
 
@@ -104,7 +104,7 @@ class Site:
         pages = Pages(self.sessions, public_url=settings.public_url, version=VERSION)
         return create_app(
             chat=chat,
-            always=[health.router(ready=self.why_not_ready, metrics=self.metrics)],
+            always=[health.router(ready=self.why_not_ready, metrics=self._exposed())],
             fresh=access.fresh,
             routers=[
                 models.router(operations.models),
@@ -233,10 +233,8 @@ class Site:
         )
 
     def _drift(self) -> tuple[int, Sequence[str]]:
-        stores, projected = self.stores, self.stores.projections.opened()
-        until = projected.catch_up()
-        found = drift(log=stores.log, store=projected.store, books=stores.books, until=until)
-        return sum(until.values()), found
+        compared = compare(self.stores)
+        return sum(compared.as_of.values()), compared.found
 
     async def _remember_key(
         self, credential: CredentialView, outcome: Outcome, reason: str

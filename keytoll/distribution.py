@@ -1,0 +1,43 @@
+"""How far events have come on their way over Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+from domain.eventlog.port import stores_of
+from keytoll.wiring import Stores
+from projections.group import highest_offsets
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """One look at it."""
+
+    relayed: Mapping[str, int]
+    """Store → the last seq that the brokers have acknowledged, with everything before it."""
+    consumer_lag: int | None
+    """Records of the topic that are not in the tables; None where no group fills them."""
+
+
+def distribution(stores: Stores) -> Distribution | None:
+    """As of now; None without Kafka. Raises FeedUnavailable, FeedMisconfigured, StoreUnavailable,
+    ProjectionUnavailable."""
+    settings = stores.settings
+    if not settings.kafka:
+        return None
+    from keytoll.wiring import feeds  # noqa: PLC0415 - Kafka's client is for those who use it
+
+    topic = feeds.topic_id(settings)
+    positions = stores.truth.relayed
+    relayed = {
+        store.store_id: positions.get(topic, store.store_id).seq for store in stores_of(stores.log)
+    }
+    if settings.store and not settings.scaled:
+        return Distribution(relayed, None)
+    with closing(feeds.open_scan(settings)) as scan:
+        ends = scan.ends()
+    there = highest_offsets(stores.projections.open().store)
+    lag = sum(max(end - (there[at][1] + 1 if at in there else 0), 0) for at, end in ends.items())
+    return Distribution(relayed, lag)
