@@ -22,11 +22,11 @@ from domain.eventlog.lines import Key, Stage, Staged, StoreFailure, Tail, Taken
 from domain.eventlog.log import StoredLog
 from domain.eventlog.port import CorruptLog, LogReader, Recorded
 from domain.eventlog.postgres_rows import (
+    BEGIN,
     END_STORE,
     FORMAT,
     INSERT,
     INSERT_STORE,
-    LOCK_TAIL,
     SELECT_AT,
     SELECT_CHECK,
     SELECT_HASHES,
@@ -268,9 +268,9 @@ class PostgresStore:
         if self._writing is None:
             self._writing = connect(self._dsn, purpose="writer", settings=_WRITING)
         connection = self._writing
-        with connection.pipeline():
-            connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-            row = connection.execute(LOCK_TAIL, (self.store_id,), binary=True).fetchone()
+        answers = connection.execute(BEGIN.format(len(self._stores)).encode())
+        answers.nextset()
+        row = answers.fetchone()
         if row is None or row[4]:
             raise StoreFailure(f"the store {self.store_id} is written no more: restart")
         return connection, Tail(frontier_of(row[0], row[1]), row[2], row[3])

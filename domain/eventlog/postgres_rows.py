@@ -59,8 +59,11 @@ INSERT_STORE: Final = (
 )
 END_STORE: Final = "UPDATE stores SET ended = true WHERE store_id = %s RETURNING size, recorded_at"
 
-_TAIL: Final = "SELECT size, frontier, recorded_at, version, ended FROM stores WHERE store_id = %s"
-LOCK_TAIL: Final = _TAIL + " FOR UPDATE"
+BEGIN: Final = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED;"
+    "SELECT size, frontier, recorded_at, version, ended FROM stores WHERE number = {} FOR UPDATE"
+)
+"""Two statements that travel as one. The number of the store is put in, since that takes none."""
 SELECT_HEAD: Final = "SELECT size FROM stores WHERE store_id = %s"
 SELECT_CHECK: Final = """
     SELECT size, version, (SELECT max(position) FROM lines), base,
