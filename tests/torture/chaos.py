@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final, Literal, TypeVar
 
-from tests.torture.processes import Process
 from tests.torture.site import Site
 from tests.torture.wire import Wire
 
@@ -157,10 +156,12 @@ def _drawn(choice: Sequence[T], draw: float) -> T:
     return choice[int(draw * len(choice))]
 
 
-def hits(done: Sequence[Done], processes: Sequence[Process]) -> Counter[tuple[str, str]]:
+def hits(done: Sequence[Done], site: Site) -> Counter[tuple[str, str]]:
     """(what, how) → how often."""
     found: Counter[tuple[str, str]] = Counter()
-    for process in processes:
+    for death in site.deaths:
+        found["close", f"killed at {death.detail}"] += 1
+    for process in site.processes:
         for death in process.deaths:
             how = f"killed at {death.detail}" if death.cause == "point" else _WORDS[death.cause]
             found[process.role, how] += 1
@@ -177,7 +178,7 @@ def hits(done: Sequence[Done], processes: Sequence[Process]) -> Counter[tuple[st
 _WORDS: Final = {
     "kill": "kill -9 at random",
     "stop": "asked to stop (SIGTERM)",
-    "yield": "gave way to a command",
+    "yield": "gave up at its start",
     "own": "ended by itself",
 }
 _NOTHING: Final = {"no wires", "no injuries", "was broken", "not possible now"}

@@ -13,7 +13,7 @@ from typing import Final
 from tests.torture.books import Books, EmbeddedQuery, read_sqlite, read_tables
 from tests.torture.callers import Door
 from tests.torture.killable import CALLING, CLOSING, PROJECTING, SQLITE, arming
-from tests.torture.processes import Process
+from tests.torture.processes import Death, Process
 from tests.torture.provider import TorturedProvider
 from tests.torture.site import environment, free_port, run_command, wait_ready
 from tests.torture.wire import Wire
@@ -38,7 +38,7 @@ class Embedded:
             KEYTOLL_LOG_FORMAT="json",
             KEYTOLL_SANDBOX="off",
             KEYTOLL_SHUTDOWN_TIMEOUT_S="1",
-            KEYTOLL_SEAL_INTERVAL_S="5",
+            KEYTOLL_SEAL_INTERVAL_S="600",
             KEYTOLL_UPSTREAMS=json.dumps(upstream.base_urls()),
         )
         self._server = Process(
@@ -50,6 +50,8 @@ class Embedded:
             arm=lambda: arming(POINTS, self._dice, chance=0.6),
         )
         self.processes: Sequence[Process] = (self._server,)
+        self.tormented = False
+        self.deaths: list[Death] = []
 
     @property
     def doors(self) -> Sequence[Door]:
@@ -81,6 +83,9 @@ class Embedded:
         found = json.loads(done.stdout)
         late = {name: found[name] for name in ("open_requests", "lag") if found.get(name)}
         return str(late) if late else None
+
+    def hush(self) -> None:
+        """The one process is stopped when its books are read."""
 
     def books(self) -> Books:
         self._server.stop()

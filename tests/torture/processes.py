@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -18,8 +19,8 @@ import psutil
 from tests.services.server import _watchdog_hears
 
 Cause = Literal["kill", "point", "stop", "yield", "own"]
-"""Killed by us, killed at a named point in its own code, asked to stop, gave way to a command that
-had the folder, or ended by itself."""
+"""Killed by us, killed at a named point in its own code, asked to stop, ended at its start because
+what it needs was taken or away, or ended by itself."""
 RESTART_S: Final = 0.3
 TERM_S: Final = 30.0
 
@@ -79,7 +80,8 @@ class Process:
         self.foreign = foreign
         """Somebody else's program: broker, database. It is killed rather than asked to stop."""
         self._yields = yields
-        """It may end by itself if its last words are these: it found its place taken."""
+        """It may end by itself, with code 2, where its last words match: it found its place taken,
+        or a service away at its start."""
         self._user = user
         self._arm = arm
         self._armed: Mapping[str, str] = {}
@@ -188,15 +190,20 @@ class Process:
                     self._note("own", f"ended with {code} when asked to stop")
                 else:
                     self._note(self._expected)
-            elif self._yields and self._yields in self.log_text()[-400:]:
-                self._note("yield")
+            elif code == 2 and self._yields and re.search(self._yields, self._last_words()):
+                self._note("yield", self._last_words())
             elif code == -signal.SIGKILL and self._armed:
                 self._note("point", self._armed.get("TORTURE_POINT", "?"))
             else:
-                self._note("own", f"ended with {code}")
+                self._note("own", f"ended with {code}: {self.log_text()[-600:]}")
 
     def log_text(self) -> str:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def _last_words(self) -> str:
+        """What it told people at its end; its other lines are JSON."""
+        said = [each for each in self.log_text()[-4000:].splitlines() if each[:1] != "{"]
+        return " ".join(each.strip() for each in said[-4:])
 
     def _end(self, cause: Cause, how: signal.Signals, down_s: float) -> bool:
         with self._lock:

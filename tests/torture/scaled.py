@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import psycopg
 from tests.torture.books import Books, ServerQuery, read_lines, read_tables
 from tests.torture.callers import Door
 from tests.torture.killable import ROLES, arming
-from tests.torture.processes import Process
+from tests.torture.processes import Death, Process
 from tests.torture.provider import TorturedProvider
 from tests.torture.services import Services
 from tests.torture.site import environment, free_port, run_command, wait_ready
@@ -64,6 +65,7 @@ class Scaled:
             KEYTOLL_STORE=self._services.store_dsn,
             KEYTOLL_KAFKA=self._services.kafka.bootstrap,
             KEYTOLL_CLICKHOUSE=self._services.tables_dsn,
+            KEYTOLL_KAFKA_REPLICAS="1",
             KEYTOLL_MASTER_KEY=secrets.token_hex(32),
             KEYTOLL_LEASE_S=str(LEASE_S),
             KEYTOLL_LOG_FORMAT="json",
@@ -73,6 +75,8 @@ class Scaled:
             KEYTOLL_UPSTREAMS=json.dumps(upstream.base_urls()),
         )
         self._doors: list[Door] = []
+        self.deaths: list[Death] = []
+        self.tormented = False
         self._ours = [
             self._process(role, number + 1)
             for role, count in PROCESSES.items()
@@ -118,7 +122,19 @@ class Scaled:
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         settings = {**self._environment, "KEYTOLL_DATA": str(self._data("command"))}
-        return run_command(words, folder=self.folder, environment=settings)
+        if words[0] != "close" or not self.tormented:
+            return run_command(words, folder=self.folder, environment=settings)
+        # Closers die at named points too; the next one goes on where they were.
+        armed = arming(ROLES["close"], self._dice, chance=0.4)
+        done = run_command(
+            words,
+            folder=self.folder,
+            environment={**settings, **armed},
+            module="tests.torture.killable",
+        )
+        if done.returncode == -signal.SIGKILL and armed:
+            self.deaths.append(Death("close", time.time(), "point", armed["TORTURE_POINT"]))
+        return done
 
     def level(self) -> str | None:
         self._services.wait()
@@ -133,6 +149,10 @@ class Scaled:
     def backlog(self) -> tuple[int, int, int]:
         """(events stored, relayed, projected); -1 where nobody answers."""
         return self._store()[0], self._relayed(), self._projected()
+
+    def hush(self) -> None:
+        for process in self._role("sweep"):
+            process.stop()
 
     def books(self) -> Books:
         for process in self._ours:
@@ -170,6 +190,7 @@ class Scaled:
             [sys.executable, "-m", "tests.torture.killable", *words],
             folder=self.folder,
             environment=settings,
+            yields="is not available|cannot be opened|cannot be read|server terminated abnormally",
             arm=lambda: arming(ROLES.get(role, {}), self._dice, chance=0.6),
             role=role,
         )

@@ -18,7 +18,7 @@ import httpx
 from tests.e2e.plan import Json
 from tests.torture.books import Books
 from tests.torture.callers import Door
-from tests.torture.processes import Process
+from tests.torture.processes import Death, Process
 from tests.torture.wire import Wire
 
 REPOSITORY: Final = Path(__file__).parents[2]
@@ -39,6 +39,10 @@ class Site(Protocol):
 
     processes: Sequence[Process]
     wires: Sequence[Wire]
+    tormented: bool
+    """Commands may be killed too."""
+    deaths: list[Death]
+    """Of commands that the harness ran."""
 
     def prepare(self) -> None:
         """Start what `keytoll init` needs."""
@@ -65,6 +69,9 @@ class Site(Protocol):
 
     def level(self) -> str | None:
         """What keeps the books from being level and every call from being ended; None: nothing."""
+
+    def hush(self) -> None:
+        """End what records something by itself."""
 
     def books(self) -> Books:
         """Everything that was recorded, read past the program. Called when all is still."""
@@ -115,11 +122,15 @@ def run(site: Site, *words: str) -> Json:
 
 
 def run_command(
-    words: Sequence[str], *, folder: Path, environment: Mapping[str, str]
+    words: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    module: str = "keytoll",
 ) -> subprocess.CompletedProcess[str]:
     """`keytoll …` to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "keytoll", *words],
+        [sys.executable, "-m", module, *words],
         cwd=folder,
         env=dict(environment),
         capture_output=True,

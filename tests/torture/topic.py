@@ -11,7 +11,7 @@ from kafka.structs import OffsetAndMetadata
 from tests.torture.books import Entry, entry_of
 
 TOPIC: Final = "keytoll.events"
-GROUP: Final = "keytoll-projections"
+GROUP: Final = f"{TOPIC}.project"
 WAIT_MS: Final = 15_000
 REPEATED_MAX: Final = 60
 

@@ -124,8 +124,10 @@ class Torture:
         for closer in closers:
             closer.start()
         started = time.time()
+        site.tormented = True
         chaos.run(enough=lambda: self._enough(started))
         callers.stop()
+        site.tormented = False
         chaos.heal()
         for closer in closers:
             closer.stop()
@@ -134,6 +136,8 @@ class Torture:
         self._close_all(closers[0], periods, verdict)
         self._commands(closers, periods, verdict)
         prices = site.command("export", "prices").stdout.encode().splitlines()
+        site.hush()
+        self._quiet(verdict)
         tail.stop()
         tail.catch_up()
         books = site.books()
@@ -141,7 +145,7 @@ class Torture:
         return Report(
             order,
             verdict,
-            hits(chaos.done, site.processes),
+            hits(chaos.done, site),
             [str(each.step) for each in chaos.done],
             time.time() - began,
             sum((Counter(closer.complaints) for closer in closers), Counter()),
@@ -160,6 +164,7 @@ class Torture:
 
     def _kills(self) -> int:
         deaths = [death for process in self._site.processes for death in process.deaths]
+        deaths += self._site.deaths
         return sum(death.cause in {"kill", "point"} for death in deaths)
 
     def _say(self, text: str) -> None:
@@ -244,5 +249,5 @@ class Torture:
                 verdict.check(
                     "nobody ends by itself",
                     death.cause != "own",
-                    f"{process.name} {death.detail}: {process.log_text()[-500:]}",
+                    f"{process.name} {death.detail}",
                 )
