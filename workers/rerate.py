@@ -23,7 +23,12 @@ from pricing.book import Books, PriceBook
 from pricing.rate import Rating
 from pricing.request import RatedRequest
 from projections.projected import Projected
-from projections.queries.unrated import WaitingQuestion, waiting_requests
+from projections.queries.unrated import (
+    WaitingQuestion,
+    oldest_waiting,
+    recorded_day,
+    waiting_requests,
+)
 from projections.rows import fold
 
 LIMIT_DAYS: Final = 60
@@ -131,8 +136,25 @@ class Rerater:
             book=book,
             after=done.upto if done and done.book is book else None,
             upto=self._projected().reached(),
-            overdue=self._clock.now() - self._limit,
+            overdue=self._overdue(),
         )
+
+    def _overdue(self) -> datetime:
+        """What ended before this is written off: the limit is over, and the log has lived as long.
+
+        A clock that jumps, of this machine or of one that writes, adds a single day with records:
+        days on which nobody recorded anything do not count.
+        """
+        tables, now = self._projected().store, self._clock.now()
+        overdue = now - self._limit
+        oldest = oldest_waiting(tables)
+        if oldest is None or oldest >= overdue:
+            return overdue
+        day = recorded_day(tables, back=self._limit.days)
+        if day is None:
+            return oldest
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return min(overdue, day + (now - midnight))
 
     def _rerate(self, requests: Sequence[UUID], scan: _Scan) -> Rerated:
         """Append what is decided about each. Raises StoreUnavailable."""

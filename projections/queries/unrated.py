@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from domain.clock import parse_instant
 from domain.ids import public_id
 from projections.queries.billing import reach, within
 from projections.rows import instant_of, micros
@@ -68,6 +69,30 @@ def waiting_requests(store: ProjectionStore, question: WaitingQuestion) -> Seque
         },
     )
     return [request for (request,) in rows]
+
+
+def oldest_waiting(store: ProjectionStore) -> datetime | None:
+    """When the one that has waited longest ended; None when none waits. Written-off versions of a
+    request may make it look older than it is."""
+    sql = f"""
+        SELECT count(), min(toUnixTimestamp64Micro(terminal_at))
+        FROM $db.request_lines WHERE {_WAITING}
+    """  # noqa: S608 - our text
+    ((count, ended),) = store.query(sql)
+    return parse_instant(instant_of(ended)) if count else None
+
+
+def recorded_day(store: ProjectionStore, *, back: int) -> datetime | None:
+    """The midnight (UTC) that began a day with records: 0 the last such day, 1 the one before, …
+
+    None when there are not so many. Reads when every line was recorded.
+    """
+    rows = store.query(
+        "SELECT DISTINCT toUnixTimestamp64Micro(toDateTime64(toDate(recorded_at), 6, 'UTC')) AS day"
+        " FROM $db.log_lines ORDER BY day DESC LIMIT 1 OFFSET {back:UInt64}",
+        {"back": back},
+    )
+    return parse_instant(instant_of(rows[0][0])) if rows else None
 
 
 def unrated_count(store: ProjectionStore) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -52,6 +52,14 @@ class Office:
 
     def go_to(self, instant: datetime) -> None:
         self.world.clock.advance(instant - self.world.clock.now())
+
+    def live_to(self, instant: datetime) -> None:
+        """Go there through days on each of which something is recorded."""
+        while self.world.clock.now() + timedelta(days=1) < instant:
+            self.world.tick(days=1)
+            self.seal()
+        self.go_to(instant)
+        self.seal()
 
     def close(self, period: Period, **given: Any) -> list[JsonObject]:
         closed = self.closer.close(period, grace_s=0, **given)

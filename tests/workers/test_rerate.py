@@ -152,14 +152,14 @@ def test_everybody_who_reads_the_log_says_the_same(office: Office) -> None:
     for model in ("new-x", "gpt-x", "nobody-knows"):
         world.call(account, model=model)
     open_yet = world.call(account, model="new-x")
-    office.go_to(NOVEMBER.end)
+    office.live_to(NOVEMBER.end)
     office.close(NOVEMBER)
     world.call(account, model="new-x")
     adopt(office)
     assert rerater(office).run() == Rerated(rated=3, left=1)
-    world.tick(days=20)
+    office.live_to(NOVEMBER.end + 20 * DAY)
     assert rerater(office).run() == Rerated(left=1)
-    world.tick(days=45)
+    office.live_to(NOVEMBER.end + 65 * DAY)
     assert rerater(office).run() == Rerated(written_off=1)
     (december,) = office.close(DECEMBER)
     assert len(reratings(office, open_yet)) == 1
@@ -232,7 +232,7 @@ def test_after_the_limit_it_is_written_off_by_name(office: Office, past: int, re
     world = office.world
     account = world.open_account("a")
     request = world.call(account, model="new-x")
-    office.go_to(START + 60 * DAY + timedelta(microseconds=past))
+    office.live_to(START + 60 * DAY + timedelta(microseconds=past))
     adopt(office)
     rerater(office).run()
     assert [each for _, each in reratings(office, request)] == [reason]
@@ -249,17 +249,32 @@ def test_after_the_limit_it_is_written_off_by_name(office: Office, past: int, re
         assert (totals["fee_usd"], totals["written_off_requests"]) == (FEE, 0)
 
 
+def test_a_clock_that_jumps_writes_nothing_off(office: Office) -> None:
+    """Days count on which something was recorded: a jump adds one, however far it goes."""
+    world = office.world
+    account = world.open_account("a")
+    request = world.call(account, model="new-x")
+    office.live_to(START + 58 * DAY)
+    office.go_to(START + 900 * DAY)
+    office.seal()
+    assert rerater(office).run() == Rerated()
+    # One more day with records makes sixty after that of the call's end.
+    office.live_to(START + 901 * DAY + timedelta(seconds=2))
+    assert rerater(office).run() == Rerated(written_off=1)
+    assert [each for _, each in reratings(office, request)] == [WRITTEN_OFF]
+
+
 def test_a_write_off_moves_no_amount(office: Office) -> None:
     """What was billed of a call stays billed at the prices it had, in a closed period too."""
     world = office.world
     account = world.open_account("a")
     used = {"input_tokens": 100, "output_tokens": 20, "web_search_calls": 2}
     request = world.call(account, usage=used)
-    office.go_to(NOVEMBER.end)
+    office.live_to(NOVEMBER.end)
     (november,) = office.close(NOVEMBER)
     dearer = {**SEARCH_ROW, "prices": {"input": "200", "output": "800"}}
     adopt(office, with_rows(world, dearer))
-    office.go_to(START + 61 * DAY)
+    office.live_to(START + 61 * DAY)
     assert rerater(office).run() == Rerated(written_off=1)
     assert reratings(office, request) == [(world.first_book.hash, WRITTEN_OFF)]
     (december,) = office.close(DECEMBER)
@@ -271,7 +286,7 @@ def test_better_counts_are_another_chance(office: Office) -> None:
     world = office.world
     account = world.open_account("a")
     request = world.call(account, model="nobody-knows")
-    world.tick(days=61)
+    office.live_to(START + 61 * DAY)
     assert rerater(office).run() == Rerated(written_off=1)
     corrected = replace(
         world.report(request, input_tokens=1, output_tokens=1), originator_version=4
