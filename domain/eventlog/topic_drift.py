@@ -14,7 +14,7 @@ from domain.events.codec import UnreadableEvent, line_hash, read_line
 NAMED: Final = 20
 """How many of a kind are named; all are counted."""
 _READ: Final = 5000
-_POLL_S: Final = 1.0
+_POLL_S: Final = 1
 _SILENT_POLLS: Final = 20
 
 

@@ -12,6 +12,10 @@ from tests.architecture.source import ROOT, Source, sources
 MONEY_PATH: Final = ("domain", "pricing", "projections")
 DURATIONS: Final = {
     "domain/clock.py": "seconds of a monotonic clock",
+    "domain/eventlog/feed.py": "how long to wait for records",
+    "domain/eventlog/kafka.py": "how long to wait for brokers",
+    "domain/eventlog/kafka_connection.py": "how long to wait for brokers",
+    "domain/eventlog/memory_feed.py": "how long to wait for records",
     "domain/sqlite.py": "how long to wait for a lock",
     "projections/queries/health.py": "a share of requests, for operators",
     "projections/store/clickhouse.py": "how long closing may take",
