@@ -82,7 +82,10 @@ def smoke(compose: Compose, folder: Path) -> None:
     if compared(scaled) != compared(embedded):
         raise SmokeFound(f"invoices differ:\n{compared(scaled)}\n{compared(embedded)}")
     tell("compared", "the embedded mode's invoice says the same", started)
-    said(compose.execute("api", "verify"))
+    started = time.monotonic()
+    said(compose.execute("api", "verify", "--drift"))
+    said(compose.execute("api", "status"))
+    tell("verified", "hashes, gaps, seals; the log against the topic and the tables", started)
     metrics = all_metrics(compose)
     if unserved := alerted() - metrics:
         raise SmokeFound(f"deploy/alerts.yml: nobody serves {', '.join(sorted(unserved))}")
