@@ -28,6 +28,7 @@ class StoredLog:
         self._store_id = store_id
         self._writer = Writer(store, store_id=store_id, clock=clock)
         self._closed = False
+        self._chains = (Chain((*store.earlier(), self)),)
         self._continues = None if _says_its_past(store, store_id) else store.continues()
 
     @property
@@ -73,7 +74,7 @@ class StoredLog:
         return self._append_own(make)
 
     def chains(self) -> Sequence[Chain]:
-        return (Chain((*self.earlier(), self)),)
+        return self._chains
 
     def home(self, account_id: str | None) -> str:
         return self._store_id
