@@ -137,7 +137,7 @@ def _locked(connection: Connection, key: int, wait_s: float) -> bool:
     if wait_s <= 0:
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
         return row is not None and bool(row[0])
-    limit = f"{max(1, round(wait_s * 1000))}ms"
+    limit = f"{max(1, int(wait_s * 1000))}ms"
     connection.execute("SELECT set_config('lock_timeout', %s, false)", (limit,))
     try:
         connection.execute("SELECT pg_advisory_lock(%s)", (key,))

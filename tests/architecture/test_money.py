@@ -12,11 +12,18 @@ from tests.architecture.source import ROOT, Source, sources
 MONEY_PATH: Final = ("domain", "pricing", "projections")
 DURATIONS: Final = {
     "domain/clock.py": "seconds of a monotonic clock",
+    "domain/coordination/memory.py": "how long leases last",
+    "domain/coordination/port.py": "how long leases last, and to wait for a lock",
+    "domain/coordination/postgres.py": "how long leases last, and to wait for a lock",
+    "domain/directory.py": "the age of a view",
     "domain/eventlog/feed.py": "how long to wait for records",
     "domain/eventlog/kafka.py": "how long to wait for brokers",
     "domain/eventlog/kafka_connection.py": "how long to wait for brokers",
     "domain/eventlog/memory_feed.py": "how long to wait for records",
+    "domain/postgres.py": "how long to wait for the database",
     "domain/sqlite.py": "how long to wait for a lock",
+    "domain/vault/postgres.py": "how long to wait for the table",
+    "domain/vault/reconcile.py": "how long a secret was unused",
     "projections/queries/health.py": "a share of requests, for operators",
     "projections/store/clickhouse.py": "how long closing may take",
 }
