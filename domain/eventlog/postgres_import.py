@@ -23,7 +23,7 @@ from domain.postgres import Connection, DatabaseError, connect
 from domain.seal import Frontier
 
 _SESSION: Final = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
-_ANSWER_S: Final = 3600.0
+_ANSWER_S: Final = 3600
 """The checks at the end and the commit of a large log may take long."""
 _EVENTS: Final = (
     "COPY stored_events (originator_id, originator_version, topic, state, notification_id)"
