@@ -255,7 +255,7 @@ class PostgresStore:
                 connection, tail = self._begin()
             yield connection, tail
         except UniqueViolation as error:
-            self._drop()
+            self._roll_back()
             raise Taken from error
         except DatabaseError as error:
             self._drop()
@@ -274,6 +274,14 @@ class PostgresStore:
         if row is None or row[4]:
             raise StoreFailure(f"the store {self.store_id} is written no more: restart")
         return connection, Tail(frontier_of(row[0], row[1]), row[2], row[3])
+
+    def _roll_back(self) -> None:
+        """Nothing of the transaction happened, and the connection is as good as before."""
+        try:
+            if self._writing is not None:
+                self._writing.execute("ROLLBACK")
+        except DatabaseError:
+            self._drop()
 
     def _drop(self) -> None:
         writing, self._writing = self._writing, None

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import psycopg
@@ -88,6 +89,22 @@ def test_two_writers_number_on_and_time_never_runs_back(postgres_dsn: str) -> No
     assert one.head() == two.head() == 4
     one.close()
     two.close()
+
+
+def test_a_conflict_costs_no_new_connection(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened(postgres_dsn)
+    (row,) = log.submit(routed(), account_id=None).result()
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise AssertionError
+
+    monkeypatch.setattr("domain.eventlog.postgres.connect", refuse)
+    for _ in range(3):
+        assert isinstance(log.submit(decode(row), account_id=None).exception(), Conflict)
+    assert log.submit(routed(), account_id=None).result()[0].seq == 2
+    log.close()
 
 
 def test_a_restored_database_continues_and_the_old_writers_are_refused(postgres_dsn: str) -> None:

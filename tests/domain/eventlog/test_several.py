@@ -93,7 +93,9 @@ def test_a_new_account_has_its_home_also_when_another_log_is_added(
     grown.close()
 
 
-@pytest.mark.parametrize("topic", ["invoice.issued", "invoice.credit-note-issued", "price-book.published"])
+@pytest.mark.parametrize(
+    "topic", ["invoice.issued", "invoice.credit-note-issued", "price-book.published"]
+)
 def test_what_is_numbered_once_for_all_lies_in_the_first(both: SeveralLogs, topic: str) -> None:
     assert store_of(both, sample(topic), public_id("acc", NEW)) == "st_1"
 
