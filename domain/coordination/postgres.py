@@ -1,7 +1,9 @@
 """Locks and leases in the database that the processes share.
 
 A lock is a session advisory lock on a connection of its own: the database gives it up the moment
-the session ends, however it ends. Behind a connection pooler that hands one session to several
+the session ends, however it ends. A process that is frozen, with its connections open, would hold
+its locks for ever; so the database ends sessions that were silent for long, and those that hold
+locks are not. Behind a connection pooler that hands one session to several
 clients neither would hold, so the program connects to the database itself.
 """
 
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from threading import Lock
+from threading import Event, Lock, Thread
 from typing import Final
 
 from domain.postgres import (
@@ -23,6 +25,10 @@ from domain.postgres import (
     unavailable,
 )
 
+SILENT_S: Final = 30
+"""A holder that was not heard of for so long has lost its locks."""
+_MEASURES_SILENCE: Final = 14_00_00
+"""The version of Postgres from which on a session can be ended for its silence."""
 _LEASES: Final = """
     CREATE TABLE IF NOT EXISTS leases (
         epoch text PRIMARY KEY,
@@ -45,10 +51,13 @@ _FORGET: Final = "DELETE FROM leases WHERE lapses_at < clock_timestamp() - inter
 class PostgresLocks:
     """Locks of one database."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, silent_s: int = SILENT_S) -> None:
         self._dsn = dsn
+        self._silent_s = silent_s
         self._lock = Lock()
         self._held: set[PostgresHeld] = set()
+        self._closed = Event()
+        self._speaking: Thread | None = None
 
     def take(self, name: str, *, wait_s: float = 0.0) -> PostgresHeld | None:
         try:
@@ -57,6 +66,9 @@ class PostgresLocks:
             raise unavailable(error) from error
         try:
             taken = _locked(connection, _key(name), wait_s)
+            if taken and connection.info.server_version >= _MEASURES_SILENCE:
+                limit = (f"{self._silent_s}s",)
+                connection.execute("SELECT set_config('idle_session_timeout', %s, false)", limit)
         except ConnectionLost as error:
             connection.close()
             raise unavailable(error) from error
@@ -66,13 +78,27 @@ class PostgresLocks:
         lock = PostgresHeld(self, connection)
         with self._lock:
             self._held.add(lock)
+            if self._speaking is None:
+                self._speaking = Thread(target=self._speak, name="locks", daemon=True)
+                self._speaking.start()
         return lock
 
     def close(self) -> None:
-        with self._lock:
-            held = list(self._held)
-        for lock in held:
+        self._closed.set()
+        for lock in self._all_held():
             lock.release()
+        if self._speaking is not None:
+            self._speaking.join(self._silent_s)
+
+    def _speak(self) -> None:
+        """Let the database hear of every lock that is held."""
+        while not self._closed.wait(self._silent_s / 6):
+            for lock in self._all_held():
+                lock.still()
+
+    def _all_held(self) -> list[PostgresHeld]:
+        with self._lock:
+            return list(self._held)
 
     def forget(self, lock: PostgresHeld) -> None:
         """It is held no more."""

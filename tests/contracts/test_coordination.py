@@ -143,6 +143,24 @@ def test_a_lock_is_lost_with_its_session(postgres_dsn: str) -> None:
 
 
 @pytest.mark.services
+def test_a_frozen_holder_loses_its_locks_and_a_living_one_does_not(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    living = PostgresLocks(postgres_dsn, silent_s=1)
+    kept = living.take("kept")
+    assert kept is not None
+    monkeypatch.setattr(PostgresLocks, "_speak", lambda _: None)
+    frozen = PostgresLocks(postgres_dsn, silent_s=1)
+    lost = frozen.take("lost")
+    assert lost is not None
+    taken = living.take("lost", wait_s=30)
+    assert taken is not None
+    assert (lost.still(), kept.still()) == (False, True)
+    living.close()
+    frozen.close()
+
+
+@pytest.mark.services
 def test_a_broken_connection_is_made_again(postgres_dsn: str) -> None:
     leases = PostgresLeases(postgres_dsn)
     with connect(postgres_dsn, purpose="test") as admin:
