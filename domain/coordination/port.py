@@ -22,12 +22,8 @@ RERATING: Final = "rerating"
 """Rating what had no price."""
 SEALING: Final = "sealing"
 """Signing off the log at intervals."""
-SWEEPING: Final = "sweeping"
-"""Ending lost requests."""
 TABLES: Final = "tables"
 """Making the tables of the shared database."""
-VAULT: Final = "vault"
-"""Destroying secrets that nothing uses."""
 
 
 def relaying(store_id: str) -> str:

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
-from domain.coordination.port import PROJECTING, RERATING, SEALING, SWEEPING
+from domain.coordination.port import PROJECTING, RERATING, SEALING
 from domain.eventlog.port import Chain
 from keytoll.wiring.stores import Stores
 from workers.close_months import CloseMonths
@@ -102,7 +102,8 @@ def sweeping(stores: Stores) -> Sequence[Job]:
     ]
     if stores.settings.store:
         jobs += [
-            _exclusive(stores, "sweep", SWEEPING, stores.sweeper()),
+            # Each process by itself: one that is frozen must not hold up the sweep of its calls.
+            Job("sweep", stores.sweeper()),
             Job("vault", stores.vault_keeper()),
         ]
     return jobs
