@@ -20,12 +20,11 @@ from projections.closing import Wait, waits
 from projections.documents import draft_document, issued_document
 from projections.projected import Projected
 from projections.queries.invoice_lines import (
+    Drawn,
     InvoiceQuestion,
     billables,
-    invoice_lines,
-    price_books,
+    draw,
 )
-from projections.store.port import ProjectionStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +35,15 @@ class Computed:
     books: list[str]
 
 
-def compute(tables: ProjectionStore, question: InvoiceQuestion, account: Account) -> Computed:
+def compute(drawn: Drawn, account: Account, *, sandbox: bool) -> Computed:
     """The one computation behind drafts and issued invoices."""
     return Computed(
         bill(
-            invoice_lines(tables, question),
-            carried_in=Money.parse(account.remainder(sandbox=question.sandbox)),
+            drawn.lines,
+            carried_in=Money.parse(account.remainder(sandbox=sandbox)),
             tax_rate=decimal_of(account.tax_rate, places=RATE_PLACES, what="tax_rate"),
         ),
-        price_books(tables, question),
+        drawn.books,
     )
 
 
@@ -144,7 +143,8 @@ class Invoices:
         question = InvoiceQuestion(
             account_id=account_id, sandbox=sandbox, period=period, cutoff=cutoff
         )
-        computed = compute(self._projected.store, question, account)
+        (drawn,) = draw(self._projected.store, [question])
+        computed = compute(drawn, account, sandbox=sandbox)
         return draft_document(
             computed.bill,
             account_id=account_id,

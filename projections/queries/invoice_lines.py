@@ -6,10 +6,10 @@ were closed before. As of a cutoff, so the same question has the same answer for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from domain.invoice import Period
 from domain.money import Money
@@ -38,7 +38,13 @@ _SUMMED: Final = (
     *(f"sum_{name}" for name in (*COUNTS, *_AMOUNTS)),
     *(f"known_{name}" for name in (*COUNTS, *_AMOUNTS)),
 )
-_ACCOUNT: Final = "AND l.account_id = {account:String} AND l.sandbox = {sandbox:Bool}"
+_ACCOUNTS: Final = "AND l.account_id IN {accounts:Array(String)}"
+_WHOSE: Final = "l.account_id, l.sandbox"
+
+
+_Whose = tuple[str, bool]
+"""Account and sandbox."""
+_Found = tuple[_Whose, Line]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +65,14 @@ class InvoiceQuestion:
     cutoff: Mapping[str, int]
     """Each store that is written → the last seq that counts."""
 
-    def parameters(self) -> dict[str, Value]:
-        return {
-            "account": self.account_id,
-            "sandbox": self.sandbox,
-            "start": micros(self.period.start),
-            "end": micros(self.period.end),
-            **reach(self.cutoff),
-        }
+
+class Drawn(NamedTuple):
+    """What a document is computed from."""
+
+    lines: list[Line]
+    """Exact."""
+    books: list[str]
+    """The books that the effective prices come from."""
 
 
 def billables(
@@ -103,63 +109,83 @@ def unbilled_months(store: ProjectionStore, *, cutoff: Mapping[str, int]) -> Seq
     return sorted(_instant(since) for (since,) in store.query(sql, reach(cutoff)))
 
 
-def invoice_lines(store: ProjectionStore, question: InvoiceQuestion) -> list[Line]:
-    """All lines of the document, exact."""
-    return [*_usage(store, question), *_adjustments(store, question)]
+def draw(store: ProjectionStore, questions: Sequence[InvoiceQuestion]) -> list[Drawn]:
+    """What each of the documents is computed from; all are of one period and cutoff.
+
+    The store is asked as often for many as for one.
+    """
+    if not questions:
+        return []
+    first = questions[0]
+    parameters: dict[str, Value] = {
+        "accounts": sorted({each.account_id for each in questions}),
+        "start": micros(first.period.start),
+        "end": micros(first.period.end),
+        **reach(first.cutoff),
+    }
+    drawn = {(each.account_id, each.sandbox): Drawn([], []) for each in questions}
+    for found in (_usage(store, parameters), _adjustments(store, parameters)):
+        for whose, line in found:
+            if whose in drawn:
+                drawn[whose].lines.append(line)
+    for whose, book in _books(store, parameters):
+        if whose in drawn:
+            drawn[whose].books.append(book)
+    return [drawn[each.account_id, each.sandbox] for each in questions]
 
 
-def price_books(store: ProjectionStore, question: InvoiceQuestion) -> list[str]:
-    """The books that the document's effective prices come from."""
+def _books(store: ProjectionStore, parameters: Mapping[str, Value]) -> Iterator[tuple[_Whose, str]]:
     sql = f"""
-        SELECT DISTINCT argMaxIf(price_book, version, sign = 1) AS book
-        FROM ({BILLED_LINES} {_ACCOUNT}) AS l
+        SELECT DISTINCT {_WHOSE}, argMaxIf(price_book, version, sign = 1) AS book
+        FROM ({BILLED_LINES} {_ACCOUNTS}) AS l
         WHERE state = 'settled' AND ((true {ENDED_WITHIN}) OR (late AND billed_in = ''))
-        GROUP BY request_id ORDER BY book
+        GROUP BY {_WHOSE}, request_id ORDER BY book
     """  # noqa: S608 - put together from our own text; values are parameters
-    return [str(book) for (book,) in store.query(sql, question.parameters())]
+    for account, sandbox, book in store.query(sql, parameters):
+        yield (account, bool(sandbox)), str(book)
 
 
-def _usage(store: ProjectionStore, question: InvoiceQuestion) -> list[Line]:
+def _usage(store: ProjectionStore, parameters: Mapping[str, Value]) -> Iterator[_Found]:
     sql = f"""
-        SELECT {", ".join((*_KEY, *_SUMS))}
-        FROM ({BILLED_LINES} {_ACCOUNT} {ENDED_WITHIN}) AS l
+        SELECT {_WHOSE}, {", ".join((*_KEY, *_SUMS))}
+        FROM ({BILLED_LINES} {_ACCOUNTS} {ENDED_WITHIN}) AS l
         WHERE state = 'settled'
-        GROUP BY {", ".join(_KEY)}
+        GROUP BY {_WHOSE}, {", ".join(_KEY)}
         HAVING requests != 0
     """  # noqa: S608 - put together from our own text; values are parameters
-    rows = store.query(sql, question.parameters())
-    return [_line(row[: len(_KEY)], row[len(_KEY) :], "usage") for row in rows]
+    for account, sandbox, *row in store.query(sql, parameters):
+        line = _line(tuple(row[: len(_KEY)]), tuple(row[len(_KEY) :]), "usage")
+        yield (account, bool(sandbox)), line
 
 
-def _adjustments(store: ProjectionStore, question: InvoiceQuestion) -> list[Line]:
+def _adjustments(store: ProjectionStore, parameters: Mapping[str, Value]) -> Iterator[_Found]:
     """Per request the difference between now and what was billed, under the key of now.
 
     Rows past every earlier cutoff are exactly what no invoice has billed yet.
     """
     of_requests = f"""
-        SELECT argMaxIf(({", ".join(_KEY)}), version, sign = 1) AS k,
+        SELECT {_WHOSE}, argMaxIf(({", ".join(_KEY)}), version, sign = 1) AS k,
             own.4 AS adjusts, own.1 AS own_start, own.2 AS own_end,
             {", ".join(_SUMS)}
-        FROM ({BILLED_LINES} {_ACCOUNT}) AS l
+        FROM ({BILLED_LINES} {_ACCOUNTS}) AS l
         WHERE late AND billed_in = '' AND state = 'settled'
-        GROUP BY request_id, adjusts, own_start, own_end
+        GROUP BY {_WHOSE}, request_id, adjusts, own_start, own_end
     """  # noqa: S608 - put together from our own text; values are parameters
     sql = f"""
-        SELECT {", ".join(f"k.{n}" for n in range(1, len(_KEY) + 1))},
+        SELECT {_WHOSE}, {", ".join(f"k.{n}" for n in range(1, len(_KEY) + 1))},
             adjusts, toUnixTimestamp64Micro(own_start), toUnixTimestamp64Micro(own_end),
             {", ".join(f"sum({name})" for name in _SUMMED)}
-        FROM ({of_requests})
-        GROUP BY k, adjusts, own_start, own_end
+        FROM ({of_requests}) AS l
+        GROUP BY {_WHOSE}, k, adjusts, own_start, own_end
     """  # noqa: S608 - put together from our own text; values are parameters
-    lines = []
-    for row in store.query(sql, question.parameters()):
+    for account, sandbox, *row in store.query(sql, parameters):
         key, (adjusts, start, end) = row[: len(_KEY)], row[len(_KEY) : len(_KEY) + 3]
         service = Period(_instant(start), _instant(end))
-        sums = row[len(_KEY) + 3 :]
+        sums = tuple(row[len(_KEY) + 3 :])
         # Where nothing has changed there is nothing to say.
         if any(sums[: 1 + len(COUNTS) + len(_AMOUNTS)]):
-            lines.append(_line(key, sums, "adjustment", service=str(service), adjusts=adjusts))
-    return lines
+            line = _line(tuple(key), sums, "adjustment", service=str(service), adjusts=adjusts)
+            yield (account, bool(sandbox)), line
 
 
 def _line(
