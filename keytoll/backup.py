@@ -35,8 +35,14 @@ _CHUNK: Final = 1 << 20
 def back_up(stores: Stores, path: Path) -> int:
     """Write the backup, also while calls are served; the seq up to which it holds the log.
 
-    Raises BadValue when the file cannot be written or exists already.
+    Raises BadValue when the file cannot be written or exists already, UnsafeSetup when the stores
+    are not files.
     """
+    if stores.settings.store:
+        raise UnsafeSetup(
+            "backup copies the files of the embedded mode; databases are backed up by pg_dump or"
+            " a base backup, and keytoll restore --database goes on after one was restored"
+        )
     if path.exists():
         raise BadValue(f"{path} exists already", param="FILE")
     try:
@@ -85,6 +91,20 @@ def restore(settings: Settings, path: Path) -> str:
         raise BadValue(f"{path} cannot be read: {error.strerror}", param="FILE") from None
     _set_checkpoints_aside(settings, [state.store_id for state in report.stores])
     return begin_new_store(data / EVENTS_FILE)
+
+
+def go_on_in_databases(settings: Settings) -> list[str]:
+    """Let databases that were restored go on, each under a new store id; the ids.
+
+    What was recorded after their backup is lost, and no place in a log is given out twice. Raises
+    UnsafeSetup when there is no log in one of them.
+    """
+    # Only here: the embedded mode does without the driver.
+    from domain.eventlog.postgres import begin_new_postgres_store  # noqa: PLC0415
+
+    store_ids = [begin_new_postgres_store(url.reveal()) for url in settings.store]
+    _set_checkpoints_aside(settings, store_ids)
+    return store_ids
 
 
 def _pack(copies: Path, manifest: Mapping[str, object], target: Path) -> None:

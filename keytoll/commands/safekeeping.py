@@ -6,7 +6,7 @@ import argparse
 from typing import Final
 
 from domain.errors import BadValue
-from keytoll.backup import back_up
+from keytoll.backup import back_up, go_on_in_databases
 from keytoll.backup import restore as restored
 from keytoll.commands.port import Bare, Command, Console, Inside
 from keytoll.migrate_store import migrate_store as migrated
@@ -32,8 +32,23 @@ def backup(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", nargs="?", help="what keytoll backup wrote")
+    parser.add_argument(
+        "--database",
+        action="store_true",
+        help="the databases of KEYTOLL_STORE were restored from a dump or a base backup: go on"
+        " in them; no process of keytoll may be running",
+    )
+
+
 def restore(settings: Settings, args: argparse.Namespace, console: Console) -> int:
-    """Make the data folder from a backup. It continues under a new store id."""
+    """Make the data folder from a backup, or go on in restored databases. Either way the log
+    continues under a new store id."""
+    if bool(settings.store) is not args.database or args.database is bool(args.file):
+        raise BadValue("restore takes FILE; where KEYTOLL_STORE is given, --database instead")
+    if args.database:
+        return _go_on(settings, args, console)
     store_id = restored(settings, console.folder / args.file)
     if args.json:
         console.answer({"data": str(settings.data.resolve()), "store_id": store_id})
@@ -41,6 +56,15 @@ def restore(settings: Settings, args: argparse.Namespace, console: Console) -> i
         console.say(f"restored into {settings.data.resolve()}; it continues as {store_id}")
         if not settings.master_key and not settings.master_key_file.exists():
             console.say(f"put the master key into {settings.master_key_file} before starting")
+    return 0
+
+
+def _go_on(settings: Settings, args: argparse.Namespace, console: Console) -> int:
+    store_ids = go_on_in_databases(settings)
+    if args.json:
+        console.answer({"store_ids": store_ids})
+    else:
+        console.say(f"the log continues as {', '.join(store_ids)}; start all processes anew")
     return 0
 
 
@@ -76,6 +100,6 @@ def migrate_store(settings: Settings, args: argparse.Namespace, console: Console
 
 COMMANDS: Final[tuple[Command, ...]] = (
     Inside("backup", "copy log and vault into one file", _file, backup),
-    Bare("restore", "make the data folder from a backup", _file, restore),
+    Bare("restore", "go on from a backup", _source, restore),
     Bare("migrate-store", "move the data folder's stores to Postgres", _target, migrate_store),
 )

@@ -124,7 +124,7 @@ def test_what_is_revoked_at_one_server_is_refused_by_the_other_within_two_second
     installation, (first, second) = running
     with installation.client(first) as owner:
         made = owner.post("/api/user/api-keys", json={"role": "caller", "name": "short"}).json()
-        headers = {"authorization": f"Bearer {made["secret"]}"}
+        headers = {"authorization": f"Bearer {made['secret']}"}
 
         def known() -> bool:
             return answered(installation, second, headers) == 200
