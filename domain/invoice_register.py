@@ -56,6 +56,7 @@ class InvoiceRegister:
         self._follower = Follower(log, streams=_STREAMS)
         self._stores = stores_of(log)
         self._invoices: dict[str, IssuedInvoice] = {}
+        self._of_account: dict[str, list[str]] = {}
         self._credit_notes: dict[str, list[CreditNote]] = {}
         self._numbers: dict[UUID, int] = {}
 
@@ -69,11 +70,11 @@ class InvoiceRegister:
         self, *, account_id: str | None = None, sandbox: bool | None = None
     ) -> Sequence[IssuedInvoice]:
         """In the order of issue."""
-        return [
-            invoice
-            for invoice in list(self._invoices.values())
-            if account_id in {None, invoice.account_id} and sandbox in {None, invoice.sandbox}
-        ]
+        if account_id is None:
+            found = list(self._invoices.values())
+        else:
+            found = [self._invoices[each] for each in tuple(self._of_account.get(account_id, ()))]
+        return [invoice for invoice in found if sandbox in {None, invoice.sandbox}]
 
     def get(self, name: str) -> IssuedInvoice:
         """By id or by number. Raises InvoiceNotFound."""
@@ -143,6 +144,7 @@ class InvoiceRegister:
                 store_id=recorded.store_id,
                 seq=recorded.seq,
             )
+            self._of_account.setdefault(event.account_id, []).append(event.invoice_id)
         elif isinstance(event, CreditNoteIssued):
             note = CreditNote(event, recorded.recorded_at)
             self._credit_notes.setdefault(event.invoice_id, []).append(note)
