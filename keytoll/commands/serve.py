@@ -14,6 +14,7 @@ from domain.clock import SystemClock
 from domain.directory import Directory
 from domain.errors import DomainError, UnsafeSetup
 from domain.eventlog.sqlite_file import is_blank
+from domain.eventlog.port import StoreUnavailable
 from domain.ids import new_id
 from domain.installation import Installation
 from keytoll.commands.port import Bare, Command, Console, no_arguments
@@ -200,7 +201,11 @@ def _greet(
             console.say(FIRST_CALL.format(base_url=base_url, owner=owner))
     else:
         console.say("Lost every API key? A new one: keytoll api-key issue --role owner")
-    _show_links(stores.settings.public_url or base_url, stores.directory, sessions, console)
+    try:
+        _show_links(stores.settings.public_url or base_url, stores.directory, sessions, console)
+    except StoreUnavailable:
+        # It serves already, and waits for the database; a greeting must not end it.
+        console.say("No sign-in links now: the database is away.")
     console.out.flush()
 
 

@@ -85,7 +85,7 @@ class Chaos:
     def run(self, *, enough: Callable[[], bool]) -> None:
         """Until it is enough."""
         for step in self.steps:
-            self._rest(step.wait_s)
+            self.rest(step.wait_s)
             if enough():
                 return
             target, outcome = self._carry_out(step)
@@ -104,7 +104,8 @@ class Chaos:
             # Also those that still have a death built in.
             process.disarm()
 
-    def _rest(self, seconds: float) -> None:
+    def rest(self, seconds: float) -> None:
+        """Let time pass; what is due is healed, what has died is started again."""
         until = time.time() + seconds
         while True:
             now = time.time()

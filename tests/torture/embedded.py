@@ -12,6 +12,7 @@ from typing import Final
 
 from tests.torture.books import Books, EmbeddedQuery, read_sqlite, read_tables
 from tests.torture.callers import Door
+from tests.torture.disk import Disk
 from tests.torture.killable import CALLING, CLOSING, PROJECTING, SQLITE, arming
 from tests.torture.processes import Death, Process
 from tests.torture.provider import TorturedProvider
@@ -25,10 +26,20 @@ class Embedded:
     """`keytoll serve` on a folder of its own."""
 
     def __init__(
-        self, folder: Path, upstream: TorturedProvider, *, seed: int, fault: str = ""
+        self,
+        folder: Path,
+        upstream: TorturedProvider,
+        *,
+        seed: int,
+        fault: str = "",
+        disk: Disk | None = None,
     ) -> None:
         self.folder = folder
         self.wires: Sequence[Wire] = ()
+        self._disk = disk
+        if disk is not None:
+            (folder / "data").mkdir()
+            disk.mount(folder / "data")
         self._dice = Random(f"points of {seed}")
         port = free_port()
         self._door = Door("server", f"http://127.0.0.1:{port}")
@@ -96,3 +107,5 @@ class Embedded:
 
     def close(self) -> None:
         self._server.kill()
+        if self._disk is not None:
+            self._disk.unmount()

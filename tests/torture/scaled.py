@@ -17,6 +17,7 @@ import psycopg
 
 from tests.torture.books import Books, ServerQuery, read_lines, read_tables
 from tests.torture.callers import Door
+from tests.torture.disk import Disk
 from tests.torture.killable import ROLES, arming
 from tests.torture.processes import Death, Process
 from tests.torture.provider import TorturedProvider
@@ -53,12 +54,13 @@ class Scaled:
         *,
         seed: int,
         faults: Mapping[str, str] | None = None,
+        disk: Disk | None = None,
     ) -> None:
         """`faults`: role → a fault of tests/torture/planted.py."""
         self.folder = folder
         self._dice = Random(f"points of {seed}")
         self._wires = Wires()
-        self._services = Services(self._wires)
+        self._services = Services(self._wires, disk=disk)
         self._faults = faults or {}
         self.wires: Sequence[Wire] = self._services.wires
         self._environment = environment(
@@ -146,6 +148,15 @@ class Scaled:
             return f"{opened} open requests"
         return None if int(str(projected)) >= head else f"{projected} of {head} are projected"
 
+    def process(self, name: str) -> Process:
+        """One of the processes."""
+        [found] = [process for process in self.processes if process.name == name]
+        return found
+
+    def committed(self) -> dict[int, int]:
+        """What the group of projectors has committed."""
+        return self._topic.committed()
+
     def backlog(self) -> tuple[int, int, int]:
         """(events stored, relayed, projected); -1 where nobody answers."""
         return self._store()[0], self._relayed(), self._projected()
@@ -205,7 +216,7 @@ class Scaled:
         """Kafka changes the offsets of nobody who is there: all members die first."""
         for process in self._role("project"):
             process.kill(down_s=3.0)
-        return self._topic.set_offsets(part)
+        return self._topic.set_offsets(part, members=[each.name for each in self._role("project")])
 
     def _set_position(self, part: float) -> str | None:
         for process in self._role("relay"):

@@ -10,6 +10,7 @@ from tests.services.clickhouse import ClickHouse
 from tests.services.kafka import Kafka
 from tests.services.postgres import Postgres
 from tests.services.server import Server
+from tests.torture.disk import Disk
 from tests.torture.processes import Process
 from tests.torture.wire import Wire, Wires
 
@@ -41,9 +42,13 @@ def over(wire: Wire, dsn: str, server: Server) -> str:
 class Services:
     """The three of them."""
 
-    def __init__(self, wires: Wires) -> None:
+    def __init__(self, wires: Wires, *, disk: Disk | None = None) -> None:
+        """`disk`: where Postgres has its data, in place of the usual one."""
         self.kafka = WiredKafka(wires)
         self.postgres = Postgres()
+        if disk is not None:
+            disk.mount(self.postgres.folder)
+        self._disk = disk
         self.clickhouse = ClickHouse()
         self.postgres_wire = Wire(wires, "line to postgres", self.postgres.port)
         self.clickhouse_wire = Wire(wires, "line to clickhouse", self.clickhouse.port)
@@ -81,6 +86,8 @@ class Services:
         """End them, and remove what they wrote."""
         for process in self.processes:
             process.kill()
+        if self._disk is not None:
+            self._disk.unmount()
         for server in self.servers.values():
             server.remove()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import MemberToRemove
 from kafka.structs import OffsetAndMetadata
 
 from tests.torture.books import Entry, entry_of
@@ -55,15 +57,17 @@ class Topic:
             producer.close(timeout=5)
         return f"{len(chosen)} records again, in another order"
 
-    def set_offsets(self, part: float) -> str | None:
-        """Set the group back to a part of where it is. Its members must be gone."""
+    def set_offsets(self, part: float, *, members: Sequence[str]) -> str | None:
+        """Set the group back to a part of where it is, for which its members must be gone."""
         admin = KafkaAdminClient(bootstrap_servers=self._bootstrap)
         try:
             committed = admin.list_group_offsets(GROUP)
             offsets = _offsets(committed)
             if not offsets:
                 return None
-            admin.remove_group_members(GROUP)
+            admin.remove_group_members(
+                GROUP, [MemberToRemove(group_instance_id=m) for m in members]
+            )
             wanted = {
                 at: OffsetAndMetadata(int(offset * part), "", -1) for at, offset in offsets.items()
             }

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -81,10 +81,23 @@ class Report:
         )
 
 
+Plot = Callable[[Chaos, Callers], None]
+
+
 class Torture:
     """A run over one site."""
 
-    def __init__(self, site: Site, upstream: TorturedProvider, order: Order, folder: Path) -> None:
+    def __init__(
+        self,
+        site: Site,
+        upstream: TorturedProvider,
+        order: Order,
+        folder: Path,
+        *,
+        plot: Plot | None = None,
+    ) -> None:
+        """`plot` is what happens under load instead of the steps of the seed."""
+        self._plot = plot
         self._site = site
         self._upstream = upstream
         self._order = order
@@ -125,7 +138,10 @@ class Torture:
             closer.start()
         started = time.time()
         site.tormented = True
-        chaos.run(enough=lambda: self._enough(started))
+        if self._plot is None:
+            chaos.run(enough=lambda: self._enough(started))
+        else:
+            self._plot(chaos, callers)
         callers.stop()
         site.tormented = False
         chaos.heal()
