@@ -104,7 +104,7 @@ def over_lines(folder: Path, lines: int) -> None:
     Projector(log=log, store=store, books=books).catch_up()
     account = store.query("SELECT any(account_id) FROM $db.request_lines")[0][0]
     with measured(f"copy {SEED} calls to {lines:,}"):
-        step = 1_000_000 // SEED
+        step = 200_000 // SEED
         for first in range(0, lines // SEED - 1, step):
             count = min(step, lines // SEED - 1 - first)
             store.query(_COPY, {"seed": SEED, "first": first, "count": count})

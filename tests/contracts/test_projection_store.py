@@ -6,28 +6,40 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from projections.store.clickhouse import SETTINGS, open_embedded
+from projections.store.clickhouse import EMBEDDED, SETTINGS, open_embedded, open_server
 from projections.store.port import Columns, OutOfRange, ProjectionStore, ProjectionUnavailable
 
 ROOT = Path(__file__).parents[2]
 IDENTITY = UUID("7a1c1d5e-0000-4000-8000-00000000000a")
 
 
+@pytest.fixture(params=["embedded", pytest.param("server", marks=pytest.mark.services)])
+def made(request: pytest.FixtureRequest) -> Iterator[ProjectionStore]:
+    """A database of the test's own, in the engine of this process or over HTTP."""
+    if request.param == "embedded":
+        yield request.getfixturevalue("tables")
+        return
+    server = open_server(request.getfixturevalue("clickhouse_dsn"))
+    yield server.at(server.site.name)
+    server.close()
+
+
 @pytest.fixture
-def store(tables: ProjectionStore) -> ProjectionStore:
-    tables.command(
+def store(made: ProjectionStore) -> ProjectionStore:
+    made.command(
         "CREATE TABLE $db.things (n UInt64, amount Nullable(Decimal(38, 24)), at DateTime64(6,"
         " 'UTC'), hash FixedString(32), id UUID, tags Map(String, String), names Array(String))"
         " ENGINE = ReplacingMergeTree(n) ORDER BY id"
         " SETTINGS non_replicated_deduplication_window = 100"
     )
-    return tables
+    return made
 
 
 def things(*amounts: Decimal | float | None, at: int = 0) -> Columns:
@@ -114,6 +126,73 @@ def test_a_token_is_accepted_once(store: ProjectionStore) -> None:
     assert len(store.query("SELECT n FROM $db.things FINAL")) == 1
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("n", -1),
+        ("n", 2**64),
+        ("n", 1.0),
+        ("n", "1"),
+        ("n", True),
+        ("n", None),
+        ("at", 0.5),
+        ("at", 2**63),
+        ("at", None),
+        ("hash", bytes(31)),
+        ("hash", None),
+        ("id", b"short"),
+        ("id", "7a1c1d5e-0000-4000-8000-00000000000a"),
+        ("tags", {"a": None}),
+        ("tags", {"a": 1}),
+        ("tags", None),
+        ("names", [None]),
+        ("names", None),
+    ],
+)
+def test_what_does_not_fit_its_column_is_refused(
+    store: ProjectionStore, column: str, value: object
+) -> None:
+    rows = things(Decimal(1), Decimal(2))
+    values = dict(zip(rows.names, rows.values, strict=True))
+    values[column] = [values[column][0], value]
+    with pytest.raises(OutOfRange, match=rf"things\.{column}"):
+        store.insert("things", Columns(rows.names, tuple(values.values())), token="a")
+    assert amounts_of(store) == []
+
+
+def test_extreme_values_come_back(store: ProjectionStore) -> None:
+    texts = ["", "\0", "\\N", "'\t\n\\", "größer 🚂", "x" * 100_000]
+    rows = Columns(
+        ("n", "amount", "at", "hash", "id", "tags", "names"),
+        (
+            [0, 2**63, 2**64 - 1],
+            [None, Decimal(0), Decimal("-0.000000000000000000000001")],
+            [0, -1, 253_402_300_799_999_999],
+            [bytes(32), b"\xff" * 32, bytes(range(32))],
+            [UUID(int=0), UUID(int=2**128 - 1), IDENTITY.bytes],
+            [{}, {"": ""}, dict(zip(texts, reversed(texts), strict=True))],
+            [[], texts, [""]],
+        ),
+    )
+    store.insert("things", rows, token="a")
+    assert store.query(
+        "SELECT n, amount, toUnixTimestamp64Micro(at), hash, id, tags, names"
+        " FROM $db.things ORDER BY n"
+    ) == [
+        (0, None, 0, bytes(32), UUID(int=0), {}, []),
+        (2**63, Decimal(0), -1, b"\xff" * 32, UUID(int=2**128 - 1), {"": ""}, texts),
+        (
+            2**64 - 1,
+            Decimal("-0.000000000000000000000001"),
+            253_402_300_799_999_999,
+            bytes(range(32)),
+            IDENTITY,
+            dict(zip(texts, reversed(texts), strict=True)),
+            [""],
+        ),
+    ]
+
+
 def test_sums_are_exact_and_wide(store: ProjectionStore) -> None:
     large = Decimal("99999999999999.999999999999999999999999")
     store.insert("things", things(large, large, large), token="a")
@@ -158,13 +237,14 @@ def test_threads_share_the_store(store: ProjectionStore) -> None:
 
 
 def test_settings_are_in_force(store: ProjectionStore) -> None:
+    expected = SETTINGS if store.site.shared else EMBEDDED
     found: dict[str, str] = dict(
         store.query(
             "SELECT name, value FROM system.settings WHERE name IN {names:Array(String)}",
-            {"names": list(SETTINGS)},
+            {"names": list(expected)},
         )
     )
-    assert found == SETTINGS
+    assert found == expected
 
 
 def test_views_of_one_store_have_databases_of_their_own(store: ProjectionStore) -> None:
