@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, TextIO
 from domain.clock import SystemClock
 from domain.directory import Directory
 from domain.errors import DomainError, UnsafeSetup
-from domain.eventlog.sqlite_file import is_blank
 from domain.eventlog.port import StoreUnavailable
+from domain.eventlog.sqlite_file import is_blank
 from domain.ids import new_id
 from domain.installation import Installation
 from keytoll.commands.port import Bare, Command, Console, no_arguments
