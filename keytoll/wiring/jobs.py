@@ -23,6 +23,7 @@ from workers.loop import RETRY_S_MAX, Step
 from workers.project import Project
 from workers.project_group import Membership, ProjectGroup
 from workers.relay import Relay, RelayState
+from workers.relaying import Relaying
 
 PROMPT_S: Final = 1.0
 """The longest rest after a failure of what calls depend on."""
@@ -156,22 +157,19 @@ def _watch(stores: Stores) -> Step:
 def _relay(stores: Stores, chain: Chain) -> Job:
     from keytoll.wiring import feeds  # noqa: PLC0415 - Kafka's client is for those who use it
 
-    def make() -> Relay:
+    def make(topic_id: str) -> Relay:
         return Relay(
             chain,
             sink=feeds.open_sink(stores.settings),
             positions=stores.truth.relayed,
-            topic_id=feeds.topic_id(stores.settings),
+            topic_id=topic_id,
             locks=stores.locks,
         )
 
-    relay = _Lazy(make)
-    return Job(
-        "relay",
-        relay,
-        lambda: None if relay.made is None else relay.made.close(),
-        relay=lambda: None if relay.made is None else relay.made.state(),
+    relay = Relaying(
+        topic_id=lambda: feeds.topic_id(stores.settings), make=make, clock=stores.clock
     )
+    return Job("relay", relay, relay.close, relay=relay.state)
 
 
 def _project_group(stores: Stores) -> Job:
