@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,7 +16,9 @@ from domain.coordination.memory import MemoryLeases, MemoryLocks
 from domain.coordination.port import Busy, Leases, Locks, held
 from domain.coordination.postgres import PostgresLeases, PostgresLocks
 from domain.eventlog.port import StoreUnavailable
+from domain.labels.postgres import PostgresLabels
 from domain.postgres import connect
+from domain.vault.postgres import PostgresShelf
 from tests.instants import AT
 
 BOTH = [
@@ -180,3 +183,13 @@ def test_a_database_that_is_away_is_named_without_its_address() -> None:
         with pytest.raises(StoreUnavailable) as raised:
             attempt()
         assert "hidden" not in str(raised.value)
+
+
+@pytest.mark.services
+def test_processes_that_start_together_make_the_tables_once(postgres_dsn: str) -> None:
+    def start(_: int) -> None:
+        for opened in (PostgresLeases, PostgresLabels, PostgresShelf):
+            opened(postgres_dsn).close()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(list(threads.map(start, range(8)))) == 8
