@@ -103,6 +103,10 @@ class Closer:
             load_account(self._accounts, account_id)
         frozen = self._freeze(period)
         issued = self._issued(period, account_id)
+        for known in issued.values():
+            # A close that died may have left the remainder behind.
+            if not self._with_invoices(known.account_id):
+                self._settled(known.account_id)
         obstacles = Obstacles.of(period, log=self._log, store=self._projected.store)
         refused: dict[str, str] = {}
         found = billables(
@@ -206,13 +210,17 @@ class Closer:
         self, account: Account, question: InvoiceQuestion, computed: Computed, frozen: Frozen
     ) -> None:
         event = self._event(account, question, computed, frozen)
-        first, *_ = self._log.chains()
-        if self._log.home(question.account_id) != first.written.store_id:
+        if not self._with_invoices(question.account_id):
             self._log.submit(event, account_id=question.account_id).result()
             return  # the remainder follows in `_settled`, whoever comes to it
         _carry(account, event)
         carried = [cast("Event", each) for each in account.collect_events()]
         self._log.submit(event, *carried, account_id=question.account_id).result()
+
+    def _with_invoices(self, account_id: str) -> bool:
+        """The account's events and the invoices are in one store."""
+        first, *_ = self._log.chains()
+        return self._log.home(account_id) == first.written.store_id
 
     def _event(
         self, account: Account, question: InvoiceQuestion, computed: Computed, frozen: Frozen
