@@ -9,7 +9,6 @@ from pathlib import Path
 
 from domain.eventlog import sqlite_file
 from domain.eventlog.checkpoint import Checkpoint
-from domain.eventlog.postgres_raw import open_postgres_raw
 from domain.eventlog.verify import FINDINGS_MAX, RawLog, Report, verify
 
 Place = Path | str
@@ -18,7 +17,12 @@ Place = Path | str
 
 def open_raw(place: Place) -> AbstractContextManager[RawLog]:
     """One unchanging view of a log, nothing checked. Raises UnsafeSetup if it cannot be read."""
-    return sqlite_file.open_raw(place) if isinstance(place, Path) else open_postgres_raw(place)
+    if isinstance(place, Path):
+        return sqlite_file.open_raw(place)
+    # Only here: the embedded mode does without the driver.
+    from domain.eventlog.postgres_raw import open_postgres_raw  # noqa: PLC0415
+
+    return open_postgres_raw(place)
 
 
 def verify_stored(

@@ -9,7 +9,6 @@ from domain.errors import BadValue
 from keytoll.backup import back_up, go_on_in_databases
 from keytoll.backup import restore as restored
 from keytoll.commands.port import Bare, Command, Console, Inside
-from keytoll.migrate_store import migrate_store as migrated
 from keytoll.setting import postgres_urls
 from keytoll.settings import Settings
 from keytoll.wiring import Stores
@@ -74,6 +73,9 @@ def _target(parser: argparse.ArgumentParser) -> None:
 
 def migrate_store(settings: Settings, args: argparse.Namespace, console: Console) -> int:
     """Move the data folder's stores into a database, where they go on as a new store."""
+    # Only here: no other command of the embedded mode loads the driver.
+    from keytoll.migrate_store import migrate_store as migrated  # noqa: PLC0415
+
     urls = postgres_urls(args.to)
     if len(urls) != 1:
         raise BadValue("--to takes one database", param="--to")

@@ -26,6 +26,8 @@ PARTS: Final[Mapping[str, Callable[[Stores], Sequence[Job]]]] = {
     "close": jobs.closing,
 }
 """Part → its jobs. Any of them may run several times: one works, the others stand by."""
+USES_VAULT: Final = frozenset({"sweep"})
+"""The others are given no master key: whoever breaks into one can open nothing."""
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -37,7 +39,11 @@ def work(settings: Settings, args: argparse.Namespace, console: Console) -> int:
     """Do it until told to stop; 2 when it cannot go on, with one line that says why."""
     _check(settings, args.part)
     configure_logs(settings)
-    with closing(open_stores(settings, SystemClock(), epoch=new_id().hex)) as stores:
+    clock, epoch = SystemClock(), new_id().hex
+    with_vault = args.part in USES_VAULT
+    with closing(open_stores(settings, clock, epoch=epoch, with_vault=with_vault)) as stores:
+        # What rates must never pin a book that is not in the log.
+        stores.prices.publish()
         failed = _until_told(stores, PARTS[args.part](stores))
     if failed is None:
         return 0

@@ -14,8 +14,9 @@ from domain.eventlog.postgres import open_postgres_log
 from domain.eventlog.several import SeveralLogs
 from domain.labels.postgres import PostgresLabels
 from domain.relayed.postgres import PostgresRelayPositions
+from domain.vault.absent import AbsentVault
 from domain.vault.local_key import load_master_key
-from domain.vault.port import MasterKey
+from domain.vault.port import MasterKey, Vault
 from domain.vault.postgres import postgres_vault
 from keytoll.settings import Settings
 from keytoll.wiring.truth import Truth
@@ -28,20 +29,22 @@ _NO_KEY: Final = (
 )
 
 
-def open_databases(settings: Settings, clock: Clock) -> Truth:
+def open_databases(settings: Settings, clock: Clock, *, with_vault: bool) -> Truth:
     """Join the processes of an installation, or be the first of them.
+
+    Without `with_vault` the process does with no master key and opens no secret.
 
     The first database also holds vault, labels, locks, leases and relay positions. Raises
     UnsafeSetup when one cannot be used, or when the master key is missing or not the vault's.
     """
-    master = _master_key(settings)
+    master = _master_key(settings) if with_vault else None
     first = settings.store[0].reveal()
     locks = PostgresLocks(first)
     # Those that start together make the tables one after the other.
     with ExitStack() as closing, held(locks, TABLES, wait_s=TABLES_WAIT_S):
         log = _log(settings, clock)
         closing.callback(log.close)
-        vault = postgres_vault(first, master)
+        vault: Vault = AbsentVault() if master is None else postgres_vault(first, master)
         closing.callback(vault.close)
         labels = PostgresLabels(first)
         closing.callback(labels.close)

@@ -152,8 +152,9 @@ class Stores:
         self.truth.close()
 
 
-def open_stores(settings: Settings, clock: Clock, *, epoch: str) -> Stores:
-    """Open the stores, or make them.
+def open_stores(settings: Settings, clock: Clock, *, epoch: str, with_vault: bool = True) -> Stores:
+    """Open the stores, or make them. Without `with_vault` no master key is needed, and no secret
+    can be opened: for processes that share databases and have no use for secrets.
 
     Raises UnsafeSetup when another process owns the data folder, when the master key is missing
     or wrong, or when calls were rated by a price book that this program does not have;
@@ -162,7 +163,7 @@ def open_stores(settings: Settings, clock: Clock, *, epoch: str) -> Stores:
     if not settings.scaled:
         make_folder(settings.data)
     with ExitStack() as closing:
-        truth = _open_truth(settings, clock)
+        truth = _open_truth(settings, clock, with_vault=with_vault)
         closing.callback(truth.close)
         prices = PriceList.of(truth.log, truth.locks)
         directory = Directory(truth.log, clock)
@@ -223,12 +224,12 @@ def first_start(stores: Stores) -> Installation | None:
         return open_installation(stores.ledger, stores.directory)
 
 
-def _open_truth(settings: Settings, clock: Clock) -> Truth:
+def _open_truth(settings: Settings, clock: Clock, *, with_vault: bool) -> Truth:
     if settings.store:
         # Only here: the embedded mode does without the driver.
         from keytoll.wiring.databases import open_databases  # noqa: PLC0415
 
-        return open_databases(settings, clock)
+        return open_databases(settings, clock, with_vault=with_vault)
     return open_files(settings, clock)
 
 

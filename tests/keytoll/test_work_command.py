@@ -58,7 +58,7 @@ def test_a_relay_needs_somewhere_to_relay_to(
 def test_the_master_key_must_be_given_where_a_vault_is_shared(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, somewhere: Path
 ) -> None:
-    for words in ("init", "work project", "status"):
+    for words in ("init", "work sweep", "status"):
         said = refused(capsys, monkeypatch, words, {**STORE, **CLICKHOUSE})
         assert "KEYTOLL_MASTER_KEY" in said
     assert not (somewhere / "data.key").exists()
