@@ -147,5 +147,5 @@ class Relay:
         raise WrongPosition(
             f"the relay's position of {store.store_id} is seq {relayed.seq} ({relayed.hash}),"
             f" but the store {found}: this is not the log that was relayed, or an older copy of it."
-            " Set the position to 0 to publish this log from its beginning"
+            " To publish this log from its beginning, delete its row from the table `relayed`"
         )

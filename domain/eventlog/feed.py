@@ -118,7 +118,8 @@ class OpenFeed(Protocol):
         """Both callbacks may `seek` and `commit`; they hold up the whole group while they run.
 
         Neither is called for no partitions. `on_revoked` is also called for what was lost without
-        warning: commits then do nothing.
+        warning: commits then do nothing. What a callback raises comes out of `poll`, and the next
+        `poll` calls it again.
         """
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
@@ -34,6 +35,8 @@ SESSION_S: Final = 30.0
 """How long a member may be silent before the group gives its partitions to others."""
 POLL_GAP_S: Final = 600.0
 """How long a member may go without `poll`: longer than any insert is waited for."""
+METADATA_MS: Final = 5000
+"""How long a member may not know a topic that has just been made."""
 BATCH_BYTES: Final = 256 * 1024
 LINGER_MS: Final = 1000
 """Never waited for: `publish` flushes. It keeps the first records from leaving in tiny batches."""
@@ -111,7 +114,7 @@ class KafkaSink:
             producer.close(timeout=0)
 
 
-class _Unacknowledged(Exception):
+class _NotYet(Exception):
     """Raised through the library so that `poll` comes back before partitions are given up."""
 
 
@@ -119,26 +122,24 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     """Takes the library's calls, which come in its own thread, to where `poll` was called.
 
     A thread of the library must not wait for a database. So partitions that are to go are refused
-    once: `poll` returns with the error, their holder is told, and the next attempt succeeds.
-    Partitions that come are paused at once and resumed when their holder has been told.
+    while they are held: `poll` returns with the error, their holder is told, and the next attempt
+    succeeds. Partitions that come are paused at once, and resumed when their holder was told.
     """
 
     def __init__(self) -> None:
         self.consumer: Any = None
-        self.going: frozenset[Partition] = frozenset()
-        self.gone: frozenset[Partition] = frozenset()
-        """What the holder was told of."""
+        self.held: frozenset[Partition] = frozenset()
+        """What the holder was told is its."""
         self.come: frozenset[Partition] = frozenset()
+        """What it was not told yet."""
 
-    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        going = frozenset(Partition(*at) for at in revoked)
-        if going - self.gone:
-            self.going = going
-            raise _Unacknowledged
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        self.come = frozenset()
+        if self.held:
+            raise _NotYet
 
-    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         self.consumer.pause(*assigned)
-        self.gone = frozenset()
         self.come = frozenset(Partition(*at) for at in assigned)
 
 
@@ -169,26 +170,28 @@ class KafkaFeed:
             session_timeout_ms=int(session_s * 1000),
             heartbeat_interval_ms=int(session_s * 1000 / 10),
             max_poll_interval_ms=int(POLL_GAP_S * 1000),
+            partition_assignment_strategy=[RangePartitionAssignor],
             **_READING,
         )
         self._rebalances.consumer = self._consumer
         self._consumer.subscribe([topic], listener=self._rebalances)
 
     def poll(self, *, limit: int, timeout_s: float) -> Sequence[Delivery]:
+        rebalances = self._rebalances
         with translated():
             try:
                 found = self._consumer.poll(timeout_ms=timeout_s * 1000, max_records=limit)
             except KafkaError as error:
-                if not isinstance(error.__cause__, _Unacknowledged):
+                if not isinstance(error.__cause__, _NotYet):
                     raise
-                found = {}
-        rebalances = self._rebalances
-        if rebalances.going:
-            self._on_revoked(rebalances.going)
-            rebalances.gone, rebalances.going = rebalances.going, frozenset()
+                found = None
+        if found is None:
+            self._on_revoked(rebalances.held)
+            rebalances.held = frozenset()
+            return []
         if rebalances.come:
             self._on_assigned(rebalances.come)
-            rebalances.come = frozenset()
+            rebalances.held, rebalances.come = rebalances.come, frozenset()
             if not self._paused:
                 self.resume()
         return _deliveries(found)
@@ -239,7 +242,7 @@ class KafkaFeed:
         self._consumer.resume(*self._consumer.assignment())
 
     def close(self) -> None:
-        self._rebalances.gone = self.assigned()
+        self._rebalances.held = frozenset()
         _close(self._consumer, self._answer_ms)
 
     def _held(self, partition: Partition) -> TopicPartition:
@@ -285,6 +288,7 @@ _READING: Final[Mapping[str, Any]] = {
     "isolation_level": "read_uncommitted",
     "check_crcs": True,
     "max_partition_fetch_bytes": RECORD_BYTES_MAX,
+    "metadata_max_age_ms": METADATA_MS,
     "metrics_enabled": False,
 }
 

@@ -237,14 +237,13 @@ class MemoryFeed:
                 return
             held = group.dealt(list(self._broker.logs), self.name)
             self._positions = {at: group.committed.get(at, 0) for at in held}
-            self._dealt = True
         if held:
             self._on_assigned(held)
+        self._dealt = True
 
     def _give_up(self) -> None:
-        held = self.assigned()
-        if held:
-            self._on_revoked(held)
+        if self._dealt and self._positions:
+            self._on_revoked(self.assigned())
         self._positions = {}
         self._dealt = False
 

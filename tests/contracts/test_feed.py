@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -165,6 +166,37 @@ def test_a_member_decides_where_to_begin(broker: Broker, join: Join) -> None:
     for partition in member.feed.assigned():
         member.feed.seek(partition, 0)
     until(lambda: len(member.read) == 33, member)
+
+
+def test_a_callback_that_fails_is_called_again(broker: Broker, join: Join) -> None:
+    publish(broker, 30)
+    failures = {"assigned": 2, "revoked": 2}
+
+    def fail(what: str) -> Callback:
+        def callback(feed: Feed, partitions: frozenset[Partition]) -> None:
+            failures[what] -= 1
+            if failures[what] >= 0:
+                raise LookupError(what)
+
+        return callback
+
+    def poll(member: Member) -> None:
+        with suppress(LookupError):
+            member.poll()
+
+    member = join("one", at_assignment=fail("assigned"), at_revocation=fail("revoked"))
+    for _ in range(100):
+        poll(member)
+    assert [what for what, _ in member.told] == ["assigned"] * 3
+    assert len(member.read) == 30
+    other = join("two")
+    for _ in range(100):
+        poll(member)
+        poll(other)
+        if other.feed.assigned():
+            break
+    poll(member)
+    assert [what for what, _ in member.told][3:] == ["revoked"] * 3 + ["assigned"]
 
 
 def test_while_paused_nothing_comes_and_the_place_is_kept(broker: Broker, join: Join) -> None:
