@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help run demo test test-slow test-services test-all services smoke screenshots check format golden bench clean
+.PHONY: help run demo test test-slow test-services test-all services smoke torture outages screenshots check format golden bench clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,12 @@ services: $(SERVICES) ## Kafka, Postgres and ClickHouse on loopback, until inter
 
 smoke: $(SERVICES) ## docker-compose.yml as plain processes: calls, an invoice, all down again
 	@exec $(BIN)/python -m tests.services.smoke
+
+torture: $(SERVICES) ## kill everything under load and check the books (ARGS='--kills 300 --seed 7')
+	@$(BIN)/python -m tests.torture --topology scaled $(ARGS)
+
+outages: $(SERVICES) ## no broker, no ClickHouse, no room on the disk (ARGS='broker --seconds 600')
+	@$(BIN)/python -m tests.torture.outages $(or $(ARGS),broker clickhouse disk disk-sqlite)
 
 screenshots: $(SERVICES) ## pictures of every page, into build/screenshots
 	@$(BIN)/python -m tests.browser.screenshots

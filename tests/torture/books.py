@@ -7,7 +7,7 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -41,7 +41,7 @@ class Books:
     """The events of the store, in order."""
     tables: list[Entry]
     topic: list[Entry] | None = None
-    fees: Mapping[str, str] = field(default_factory=dict)
+    fees: dict[str, str] = field(default_factory=dict)
     """Account → sum of fees in the tables."""
     dead_letters: int = 0
     conflicts: int = 0

@@ -85,7 +85,7 @@ class Chaos:
     def run(self, *, enough: Callable[[], bool]) -> None:
         """Until it is enough."""
         for step in self.steps:
-            self.rest(step.wait_s)
+            self.rest(step.wait_s, enough=enough)
             if enough():
                 return
             target, outcome = self._carry_out(step)
@@ -104,7 +104,7 @@ class Chaos:
             # Also those that still have a death built in.
             process.disarm()
 
-    def rest(self, seconds: float) -> None:
+    def rest(self, seconds: float, *, enough: Callable[[], bool] = lambda: False) -> None:
         """Let time pass; what is due is healed, what has died is started again."""
         until = time.time() + seconds
         while True:
@@ -114,7 +114,7 @@ class Chaos:
                 heal()
             for process in self.site.processes:
                 process.watch(restart=True, armed=True)
-            if now >= until:
+            if now >= until or enough():
                 return
             time.sleep(WATCH_S)
 

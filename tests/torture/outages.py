@@ -199,7 +199,7 @@ def endure(
 
 def main() -> int:
     """Endure what is named; exit code 1 if a promise broke."""
-    parser = argparse.ArgumentParser(prog="make torture-outages", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make outages", description=__doc__)
     parser.add_argument("what", nargs="+", choices=OUTAGES)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
