@@ -22,8 +22,9 @@ LockNotAvailable = errors.LockNotAvailable
 UniqueViolation = errors.UniqueViolation
 
 CONNECT_S: Final = 5
-ANSWER_S: Final = 60.0
-"""No answer is waited for longer: a server that was stopped keeps its connections open."""
+ANSWER_S: Final = 75
+"""No answer is waited for longer: a server that was stopped keeps its connections open. Those who
+wait for a lock wait for a minute at most."""
 _TABLES_LOCK: Final = 0x6B65_7974_6F6C_6C01
 _SESSION: Final[Mapping[str, str]] = {
     # A machine that vanished holds no lock and no row for longer than these allow.
@@ -43,7 +44,7 @@ T = TypeVar("T")
 class Connection(psycopg.Connection[TupleRow]):
     """A connection that is given up when the database does not answer for ANSWER_S."""
 
-    answer_s = ANSWER_S
+    answer_s: float = ANSWER_S
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """As the driver's, but never for ever."""
@@ -178,9 +179,16 @@ class Pool:
 
 def make_tables(connection: Connection, statements: LiteralString) -> None:
     """Carry out CREATE … IF NOT EXISTS, which fails by itself when two processes start together."""
+    with changing_tables(connection):
+        connection.execute(statements)
+
+
+@contextmanager
+def changing_tables(connection: Connection) -> Iterator[None]:
+    """A transaction that no other process which changes tables runs at the same time."""
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_TABLES_LOCK,))
-        connection.execute(statements)
+        yield
 
 
 def is_lost(error: psycopg.Error) -> bool:

@@ -13,14 +13,12 @@ from secrets import token_hex
 from typing import Any, Final
 from uuid import UUID
 
-from eventsourcing.persistence import ProgrammingError, StoredEvent
-from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
-
 from domain.clock import Clock
 from domain.errors import UnsafeSetup
 from domain.eventlog.lines import Key, Stage, Staged, StoreFailure, Tail, Taken
 from domain.eventlog.log import StoredLog
 from domain.eventlog.port import CorruptLog, LogReader, Recorded
+from domain.eventlog.postgres_recorder import RecorderPool, check_server, line_recorder
 from domain.eventlog.postgres_rows import (
     BEGIN,
     END_STORE,
@@ -35,7 +33,6 @@ from domain.eventlog.postgres_rows import (
     SELECT_STORES,
     SELECT_STREAM,
     SELECT_TAKEN,
-    TABLES,
     array,
     frontier_of,
     streams_query,
@@ -45,7 +42,14 @@ from domain.eventlog.rows import Row, check_dense, recorded
 from domain.eventlog.spans import EarlierStore, Span, spans_of
 from domain.events.base import JsonObject
 from domain.events.store import store_stream
-from domain.postgres import Connection, DatabaseError, Pool, UniqueViolation, connect, is_lost
+from domain.postgres import (
+    Connection,
+    DatabaseError,
+    UniqueViolation,
+    changing_tables,
+    connect,
+    is_lost,
+)
 from domain.seal import Frontier
 
 READERS_MAX: Final = 8
@@ -57,8 +61,8 @@ _WRITING: Final[Mapping[str, str]] = {
     "idle_in_transaction_session_timeout": "5000",
     "lock_timeout": "12000",
 }
-_TABLES_LOCK: Final = 0x6B6579746F6C6C
-"""Held while the tables are made, so that processes that start together do it one by one."""
+ANSWER_S: Final = 30
+"""A read or a batch is given up when the server says nothing for so long."""
 
 
 def open_postgres_log(dsn: str, *, store_id: str | None = None, clock: Clock) -> StoredLog:
@@ -91,16 +95,14 @@ class PostgresStore:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._pool = _Pool(dsn, purpose="event log", size=READERS_MAX, settings=_READING)
+        self._pool = RecorderPool(dsn, purpose="event log", size=READERS_MAX, settings=_READING)
         self._writing: Connection | None = None
-        self._recorder = _LineRecorder(_Datastore(self._pool))
+        self._recorder = line_recorder(self._pool)
         self._stores: list[Span] = []
         self._bases: dict[str, int] = {}
 
     def prepare(self) -> None:
         """Make the tables, unless they are there. Raises UnsafeSetup for an unfit database."""
-        if self._recorder.datastore.enable_db_functions:
-            raise UnsafeSetup("the event log cannot work through functions in the database")
         self._make_tables()
         self._look_up_stores()
 
@@ -239,6 +241,7 @@ class PostgresStore:
 
     def _selected(self, query: str, values: Sequence[object]) -> list[Any]:
         with self._pool.connection() as connection:
+            connection.answer_s = ANSWER_S
             return connection.execute(query, values, binary=True).fetchall()
 
     @contextmanager
@@ -255,7 +258,8 @@ class PostgresStore:
                 connection, tail = self._begin()
             yield connection, tail
         except UniqueViolation as error:
-            self._roll_back()
+            # After ROLLBACK the driver no longer knows which statements the server has prepared.
+            self._drop()
             raise Taken from error
         except DatabaseError as error:
             self._drop()
@@ -268,20 +272,13 @@ class PostgresStore:
         if self._writing is None:
             self._writing = connect(self._dsn, purpose="writer", settings=_WRITING)
         connection = self._writing
+        connection.answer_s = ANSWER_S
         answers = connection.execute(BEGIN.format(len(self._stores)).encode())
         answers.nextset()
         row = answers.fetchone()
         if row is None or row[4]:
             raise StoreFailure(f"the store {self.store_id} is written no more: restart")
         return connection, Tail(frontier_of(row[0], row[1]), row[2], row[3])
-
-    def _roll_back(self) -> None:
-        """Nothing of the transaction happened, and the connection is as good as before."""
-        try:
-            if self._writing is not None:
-                self._writing.execute("ROLLBACK")
-        except DatabaseError:
-            self._drop()
 
     def _drop(self) -> None:
         writing, self._writing = self._writing, None
@@ -302,65 +299,12 @@ class PostgresStore:
 
     @contextmanager
     def _changing_tables(self) -> Iterator[Connection]:
-        with _failures(), self._pool.connection() as connection, connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_TABLES_LOCK,))
+        with _failures(), self._pool.connection() as connection, changing_tables(connection):
             yield connection
 
     def _look_up_stores(self) -> None:
         self._stores = spans_of(self._select(SELECT_STORES))
         self._bases = {span.store_id: span.base for span in self._stores}
-
-
-class _LineRecorder(PostgresApplicationRecorder):
-    """The library's recorder: the owner of `stored_events`, which only `PostgresStore` writes."""
-
-    def make_tables(self, connection: Connection) -> None:
-        """The library's table and ours. Its types and functions are not made."""
-        for statement in self.sql_create_statements:
-            text = statement.as_string(connection)
-            if text.lstrip().startswith(("CREATE TABLE", "CREATE UNIQUE INDEX")):
-                connection.execute(text)
-        for table in TABLES:
-            connection.execute(table)
-        if connection.execute("SELECT 1 FROM log_format").fetchone() is None:
-            connection.execute("INSERT INTO log_format VALUES (%s)", (FORMAT,))
-
-    def insert_events(
-        self, stored_events: Sequence[StoredEvent], **kwargs: Any
-    ) -> Sequence[int] | None:
-        raise ProgrammingError("events are stored by the event log, which gives them their places")
-
-
-class _Datastore(PostgresDatastore):
-    """The library's datastore over our connections."""
-
-    def __init__(self, pool: _Pool) -> None:
-        super().__init__("", "", "", "", "", enable_db_functions=False)
-        self.pool.close()
-        self.pool = pool  # type: ignore[assignment]  # as far as the library asks
-
-    def register_type_adapters(self) -> None:
-        """None: the types serve the library's own statements only."""
-
-
-class _Pool(Pool):
-    """Connections as the library's datastore asks for them."""
-
-    def open(self, wait: bool, timeout: float) -> None:
-        """They are opened when they are needed."""
-
-
-def check_server(connection: Connection) -> None:
-    """Raise UnsafeSetup unless this is a database that can hold the log."""
-    encoding, standby = _one(
-        connection, "SELECT current_setting('server_encoding'), pg_is_in_recovery()"
-    )
-    if encoding != "UTF8":
-        raise UnsafeSetup(f"the database has the encoding {encoding}: make one with UTF8")
-    if standby:
-        raise UnsafeSetup("the database is a standby, which cannot be written")
-    if _one(connection, "SHOW synchronous_commit") != ("on",):
-        raise UnsafeSetup("synchronous_commit is not on, although this session asks for it")
 
 
 @contextmanager
@@ -385,12 +329,6 @@ def _failures() -> Iterator[None]:
         yield
     except DatabaseError as error:
         raise StoreFailure(str(error)) from error
-
-
-def _one(connection: Connection, query: str) -> tuple[Any, ...]:
-    row = connection.execute(query).fetchone()
-    assert row is not None  # noqa: S101 - the query gives one
-    return row
 
 
 def _with_hex(row: Any) -> Row:

@@ -14,8 +14,9 @@ from typing import Final
 
 from domain.errors import BadValue, UnsafeSetup
 from domain.eventlog.lines import StoreFailure
-from domain.eventlog.postgres import PostgresStore, check_server
+from domain.eventlog.postgres import PostgresStore
 from domain.eventlog.postgres_raw import PostgresRawLog
+from domain.eventlog.postgres_recorder import check_server
 from domain.eventlog.verify import RawLog, RawStore, Report, StoreState, verify
 from domain.events.codec import read_line
 from domain.events.store import store_stream

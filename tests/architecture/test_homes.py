@@ -16,7 +16,7 @@ DRIVERS: Final[dict[str, tuple[str, ...]]] = {
     "crc32c": ("domain/eventlog/kafka_connection.py",),
     "cryptography": ("domain/vault/envelope.py",),
     "eventsourcing": ("domain/",),
-    "eventsourcing.postgres": ("domain/eventlog/postgres.py",),
+    "eventsourcing.postgres": ("domain/eventlog/postgres_recorder.py",),
     "eventsourcing.sqlite": ("domain/eventlog/sqlite.py",),
     "fastapi": ("api/",),
     "httpx": ("api/providers/http.py", "api/providers/pool.py"),
