@@ -66,6 +66,15 @@ def reach_of(store: ProjectionStore, store_id: str, *, known: int = 0) -> Reach:
     return Reach(known + (odd - 1 if odd else count), max(highest, known))
 
 
+def _has(store: ProjectionStore, store_id: str, seq: int) -> bool:
+    """Whether the tables hold this one line."""
+    rows = store.query(
+        "SELECT 1 FROM $db.log_lines WHERE store_id = {store:String} AND seq = {seq:UInt64} LIMIT 1",
+        {"store": store_id, "seq": seq},
+    )
+    return bool(rows)
+
+
 def reached_of(log: HasChains, dense: Mapping[str, int]) -> dict[str, int]:
     """Dense seqs of all stores as `Projected.reached` gives them."""
     found = {}
@@ -147,4 +156,6 @@ class Watch:
             self._dense = {}
         for store_id in heads_of(self._log):
             known = self._dense.get(store_id, 0)
+            if not _has(self._store, store_id, known + 1):
+                continue  # nothing new, or a gap with much behind it: not read again each second
             self._dense[store_id] = reach_of(self._store, store_id, known=known).dense
