@@ -53,6 +53,8 @@ def steps_of(seed: int, *, wait_s: float) -> Iterator[Step]:
         number += 1
         [action] = dice.choices(list(WEIGHTS), list(WEIGHTS.values()))
         longest = {"pause": 9.0, "cut": 6.0, "silence": 6.0, "injure": 1.0}.get(action, 2.0)
+        if action == "pause" and dice.random() < 0.1:
+            longest = 40.0  # longer than the session of a group's member: it comes back as a zombie
         yield Step(
             number,
             dice.uniform(0.2 * wait_s, 1.8 * wait_s),

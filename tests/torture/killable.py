@@ -1,14 +1,16 @@
 """keytoll with a death, or a fault, built in: `python -m tests.torture.killable serve`.
 
 The environment names the point (TORTURE_POINT), which passage of it is the last
-(TORTURE_PASSAGE), for how long the process still lives (TORTURE_DELAY_US), and a planted fault
-(TORTURE_FAULT). The product knows nothing of this: it is wrapped from outside.
+(TORTURE_PASSAGE), for how long the process still lives (TORTURE_DELAY_US), a planted fault
+(TORTURE_FAULT), and by how much the process's clock is wrong (TORTURE_SKEW_S). The product knows
+nothing of this: it is wrapped from outside.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from datetime import timedelta
 from importlib import import_module
 from random import Random
 from typing import Final
@@ -86,6 +88,14 @@ def arming(points: dict[str, Point], dice: Random, *, chance: float) -> dict[str
     }
 
 
+def _skew(by: timedelta) -> None:
+    """Every instant that the process reads is wrong by so much."""
+    from domain.clock import SystemClock  # noqa: PLC0415
+
+    now = SystemClock.now
+    SystemClock.now = lambda self: now(self) + by  # type: ignore[method-assign]
+
+
 def main() -> int:
     """Wrap, plant, and run the program."""
     where = os.environ.pop("TORTURE_WHERE", "")
@@ -97,6 +107,9 @@ def main() -> int:
         )
         target = found if owner == "-" else getattr(found, owner)
         _wrap(target, function, "before" if when == "before" else "after", death)
+    skew_s = float(os.environ.pop("TORTURE_SKEW_S", "0"))
+    if skew_s:
+        _skew(timedelta(seconds=skew_s))
     fault = os.environ.pop("TORTURE_FAULT", "")
     if fault:
         from tests.torture.planted import FAULTS  # noqa: PLC0415

@@ -76,6 +76,8 @@ class Outage:
         self.ended = time.time()
         self._watch(chaos, until=self.ended + DRAIN_S, until_drained=True)
         chaos.rest(CALM_S)
+        # Already now: the verdict over all books comes minutes later.
+        sys.stderr.write("\n".join(["", self.text(), *self.findings(), ""]))
 
     def _begin(self) -> None:
         if self.disk is not None:

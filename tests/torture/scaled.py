@@ -34,6 +34,8 @@ PROCESSES: Final[Mapping[str, int]] = {
     "sweep": 2,
 }
 """How many of each. Closers are commands of the harness."""
+SKEWS_S: Final[Mapping[str, float]] = {"proxy-2": 2.5, "sweep-2": -2.5, "relay-2": 40.0}
+"""Whose clocks are wrong."""
 _LINES: Final = (
     "SELECT l.hash, e.state FROM lines l JOIN stored_events e"
     " USING (originator_id, originator_version) ORDER BY l.position"
@@ -194,6 +196,8 @@ class Scaled:
             self._doors.append(door)
             settings["KEYTOLL_LISTEN"] = door.url.removeprefix("http://")
             words = ("serve",)
+        if name in SKEWS_S:
+            settings["TORTURE_SKEW_S"] = str(SKEWS_S[name])
         if role in self._faults:
             settings["TORTURE_FAULT"] = self._faults[role]
         return Process(
