@@ -69,7 +69,8 @@ def reach_of(store: ProjectionStore, store_id: str, *, known: int = 0) -> Reach:
 def _has(store: ProjectionStore, store_id: str, seq: int) -> bool:
     """Whether the tables hold this one line."""
     rows = store.query(
-        "SELECT 1 FROM $db.log_lines WHERE store_id = {store:String} AND seq = {seq:UInt64} LIMIT 1",
+        "SELECT 1 FROM $db.log_lines"
+        " WHERE store_id = {store:String} AND seq = {seq:UInt64} LIMIT 1",
         {"store": store_id, "seq": seq},
     )
     return bool(rows)
