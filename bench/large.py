@@ -65,11 +65,10 @@ _COPY: Final = """
     INSERT INTO $db.request_lines
     SELECT l.* REPLACE(
         generateUUIDv4(n) AS event_id, generateUUIDv4(n + 1) AS request_id,
-        {seed:UInt64} + n * {seed:UInt64} + seq AS seq,
-        {seed:UInt64} + n * {seed:UInt64} + position AS position,
+        (n + 1) * {seed:UInt64} + seq AS seq, (n + 1) * {seed:UInt64} + position AS position,
         recorded_at + toIntervalMillisecond(n * 200) AS recorded_at,
         terminal_at + toIntervalMillisecond(n * 200) AS terminal_at)
-    FROM (SELECT * FROM $db.request_lines FINAL) AS l
+    FROM (SELECT * FROM $db.request_lines FINAL WHERE seq <= {seed:UInt64}) AS l
     CROSS JOIN (SELECT number AS n FROM numbers({first:UInt64}, {count:UInt64})) AS copies
 """
 
@@ -104,10 +103,10 @@ def over_lines(folder: Path, lines: int) -> None:
     Projector(log=log, store=store, books=books).catch_up()
     account = store.query("SELECT any(account_id) FROM $db.request_lines")[0][0]
     with measured(f"copy {SEED} calls to {lines:,}"):
-        step = 200_000 // SEED
+        step = 500_000 // SEED
         for first in range(0, lines // SEED - 1, step):
             count = min(step, lines // SEED - 1 - first)
-            store.query(_COPY, {"seed": SEED, "first": first, "count": count})
+            store.query(_COPY, {"seed": 2 * SEED, "first": first, "count": count})
     as_of = {STORE: 2 * lines + 2 * SEED}
     question = InvoiceQuestion(account_id=account, sandbox=False, period=MONTH, cutoff=as_of)
     with measured(f"invoice of one account over {lines:,} calls"):
