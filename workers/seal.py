@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Final
 
-from domain.clock import Clock
+from domain.clock import Clock, parse_instant
 from domain.eventlog.port import EventLog, Recorded
+from domain.events.store import LogSealed, store_stream
 
 SEAL_INTERVAL_S: Final = 3600.0
 QUIET_S: Final = 30.0
@@ -70,11 +71,27 @@ class Sealer:
 
     def _due(self, now_s: float) -> bool:
         if self._sealed_at_s is None:
-            self._sealed_at_s = now_s
+            self._sealed_at_s = now_s - self._age_s()
         quiet = now_s - self._moved_at_s >= self._quiet_s
         if quiet and any(head > self._sealed.get(at, 0) for at, head in self._heads.items()):
             return True
         return now_s - self._sealed_at_s >= self._interval_s
+
+    def _age_s(self) -> float:
+        """How long ago the log was sealed, by whatever process; 0 if it never was."""
+        ages_s = [0.0]
+        for chain in self._log.chains():
+            at = chain.written.store_id
+            seals = [
+                each
+                for each in chain.written.stream(store_stream(at))
+                if each.store_id == at and each.topic == LogSealed.TOPIC
+            ]
+            if seals:
+                self._sealed[at] = seals[-1].seq
+                since = self._clock.now() - parse_instant(seals[-1].recorded_at)
+                ages_s.append(since.total_seconds())
+        return max(ages_s)
 
     def _write(self) -> None:
         while self._unwritten:

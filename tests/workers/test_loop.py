@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import pytest
 
 from domain.clock import FixedClock
+from domain.eventlog.log import StoredLog
+from domain.eventlog.memory import open_memory_log
 from domain.eventlog.port import Recorded
+from domain.eventlog.several import SeveralLogs
 from projections.store.port import ProjectionStore, ProjectionUnavailable
 from tests.projections.test_projector import projector_of
 from tests.projections.world import START, World
@@ -181,6 +185,38 @@ def test_the_log_is_sealed_when_quiet_after_news_and_hourly() -> None:
         day.pass_seconds(10)
     assert len(day.seals()) == 3
     assert [seal.seq for seal in day.written] == day.seals()
+
+
+def test_a_sealer_that_takes_over_goes_by_the_seals_in_the_log() -> None:
+    day = SealingDay()
+    account = day.world.open_account("a")
+    day.pass_seconds(40)
+    assert day.seals() == [2]
+    # Another process goes on, and another one every ten minutes; it is never quiet.
+    for _ in range(9):
+        day.sealer = Sealer(day.world.log, clock=day.clock, checkpoint=day._write)
+        for _ in range(60):
+            day.world.call(account)
+            day.pass_seconds(10)
+    assert len(day.seals()) == 2
+    # Where nothing is new since the last seal, taking over alone seals nothing.
+    day.sealer.seal()
+    day.sealer = Sealer(day.world.log, clock=day.clock, checkpoint=day._write)
+    day.pass_seconds(100)
+    assert len(day.seals()) == 3
+
+
+def test_several_chains_are_sealed_together() -> None:
+    day = SealingDay()
+    second = open_memory_log(store_id="store-2", clock=day.clock)
+    log = SeveralLogs([day.world.log, second])
+    day.sealer = Sealer(log, clock=day.clock, checkpoint=day._write)
+    day.world.log = cast("StoredLog", log)
+    day.world.open_account("late")
+    day.pass_seconds(40)
+    assert [(seal.store_id, seal.seq) for seal in day.written] == [("store-1", 1), ("store-2", 2)]
+    day.pass_seconds(100)
+    assert len(day.written) == 2
 
 
 def test_a_checkpoint_that_could_not_be_written_is_written_later() -> None:
