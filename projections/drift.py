@@ -43,14 +43,17 @@ def drift(
     """
     found = [*_troubles(store)]
     batcher = Batcher(history=log.stream, books=books, bases=bases_of(log))
-    for source in stores_of(log):
+    sources = stores_of(log)
+    several = len(sources) > 1
+    for source in sources:
         position, end = 0, until.get(source.store_id, source.head())
         while position < end and len(found) < FOUND_MAX:
             events = source.read(after=position, limit=min(PAGE, end - position))
             if not events:
                 found.append(f"{source.store_id} ends at seq {position}, the tables reach {end}")
                 break
-            found += _of_page(store, batcher.batch(events))
+            of_page = _of_page(store, batcher.batch(events))
+            found += [f"{source.store_id} {each}" for each in of_page] if several else of_page
             position = events[-1].seq
             if on_page is not None:
                 on_page(position)
@@ -66,12 +69,15 @@ def _of_page(store: ProjectionStore, batch: Batch) -> Iterable[str]:
 
 
 def _troubles(store: ProjectionStore) -> Iterable[str]:
-    for seq, error in store.query(
-        "SELECT seq, error FROM $db.dead_letters FINAL WHERE resolved = 0 ORDER BY seq LIMIT 100"
+    for store_id, seq, error in store.query(
+        "SELECT store_id, seq, error FROM $db.dead_letters FINAL WHERE resolved = 0"
+        " ORDER BY store_id, seq LIMIT 100"
     ):
-        yield f"seq {seq}: could not be read: {error}"
-    for (seq,) in store.query("SELECT DISTINCT seq FROM $db.conflicts ORDER BY seq LIMIT 100"):
-        yield f"seq {seq}: came with two payloads"
+        yield f"{store_id} seq {seq}: could not be read: {error}"
+    for store_id, seq in store.query(
+        "SELECT DISTINCT store_id, seq FROM $db.conflicts ORDER BY store_id, seq LIMIT 100"
+    ):
+        yield f"{store_id} seq {seq}: came with two payloads"
 
 
 def _stored(
