@@ -225,10 +225,12 @@ def measured(what: str) -> Iterator[None]:
     before, watcher = most[0], threading.Thread(target=watch)
     watcher.start()
     wall_s, cpu_s = perf_counter(), process_time()
-    yield
-    wall_s, cpu_s = perf_counter() - wall_s, process_time() - cpu_s
-    ended.set()
-    watcher.join()
+    try:
+        yield
+    finally:
+        wall_s, cpu_s = perf_counter() - wall_s, process_time() - cpu_s
+        ended.set()
+        watcher.join()
     say(
         what,
         f"{wall_s:,.2f} s",

@@ -67,7 +67,7 @@ REPORTS = st.builds(
 
 
 @settings(
-    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 @given(calls=st.lists(st.tuples(ROUTES, REPORTS), min_size=1, max_size=6))
 def test_the_store_gives_back_what_the_events_say(
@@ -87,6 +87,7 @@ def test_the_store_gives_back_what_the_events_say(
     assert tables.query("SELECT count() FROM $db.request_lines FINAL") == [(len(calls),)]
 
 
+@settings(max_examples=40, deadline=None)
 @given(route=ROUTES, report=REPORTS)
 def test_decoding_gives_what_the_constructor_makes(
     route: dict[str, Any], report: dict[str, Any]
