@@ -75,7 +75,7 @@ class Compose:
         self.services = compose_file.services(variables)
         self._volumes = folder
         self._image = dockerfile.last_stage(dockerfile.instructions(REPOSITORY / "Dockerfile"))
-        self._infrastructure = _infrastructure(variables)
+        self.infrastructure = _infrastructure(variables)
         self._ports: dict[tuple[str, int], int] = {}
         self.processes: dict[str, list[Process]] = {}
 
@@ -121,7 +121,7 @@ class Compose:
         ours = [process for replicas in self.processes.values() for process in replicas]
         with ThreadPoolExecutor(len(ours) or 1) as threads:
             list(threads.map(Server.stop, ours))
-        for server in self._infrastructure.values():
+        for server in self.infrastructure.values():
             server.stop()
         return {process.name: process.exit_code for process in ours}
 
@@ -130,14 +130,14 @@ class Compose:
         for replicas in self.processes.values():
             for process in replicas:
                 process.remove()
-        for server in self._infrastructure.values():
+        for server in self.infrastructure.values():
             server.remove()
 
     def _started_for(self, name: str) -> Sequence[Server]:
         """What has to be started for a service: nothing if it runs."""
         service = self.services[name]
         if not service.built:
-            server = self._infrastructure[name]
+            server = self.infrastructure[name]
             return [] if server.running() else [server]
         if name not in self.processes:
             replicas = range(1, service.replicas + 1)
@@ -146,7 +146,7 @@ class Compose:
 
     def _after_start(self, name: str) -> None:
         """What the images do on a first start: the database that their environment names."""
-        server = self._infrastructure.get(name)
+        server = self.infrastructure.get(name)
         if isinstance(server, Postgres):
             _create_database(server, self.services[name].environment["POSTGRES_DB"])
         if isinstance(server, ClickHouse):
@@ -188,8 +188,8 @@ class Compose:
 
         def address(match: re.Match[str]) -> str:
             host, port = match[1], int(match[2])
-            if host in self._infrastructure:
-                return f"127.0.0.1:{self._infrastructure[host].port}"
+            if host in self.infrastructure:
+                return f"127.0.0.1:{self.infrastructure[host].port}"
             if host in self.services:
                 return f"127.0.0.1:{self._port(f'{host}-1', port)}"
             if host in {"0.0.0.0", "127.0.0.1"}:

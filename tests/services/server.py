@@ -152,6 +152,15 @@ class Server(ABC):
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def lose(self) -> None:
+        """Kill, and remove what it kept: the next start is the first one, on the same port."""
+        self.kill()
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path != self.log_file:
+                path.unlink()
+
     def log_tail(self, lines: int = 40) -> str:
         """The end of what the server logged."""
         if not self.log_file.exists():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from tests.services import compose_file
 from tests.services.compose import Compose, levels
 from tests.services.compose_file import VariableMissing
 from tests.services.server import DidNotStart
-from tests.services.smoke import smoke, variables
+from tests.services.smoke import said, smoke, variables
 
 
 @pytest.fixture
@@ -50,3 +52,31 @@ def test_what_the_file_starts_bills_what_one_process_bills(
 ) -> None:
     smoke(compose, tmp_path / "embedded")
     assert not any(process.running() for ours in compose.processes.values() for process in ours)
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("lost", ["kafka", "clickhouse"])
+def test_what_is_lost_is_filled_again_from_the_log(compose: Compose, lost: str) -> None:
+    said(compose.run("api", "init"))
+    compose.up("relay", "project")
+    wait_for_all_events(compose)
+    for process in compose.processes["project"]:
+        process.stop()
+    said(compose.execute("api", "account", "open"))
+    compose.infrastructure[lost].lose()
+    compose.up(lost, "project")
+    wait_for_all_events(compose)
+    said(compose.execute("api", "verify", "--drift"))
+
+
+def wait_for_all_events(compose: Compose) -> None:
+    """Until tables, and topic, have what the log has."""
+    deadline = time.monotonic() + 120
+    while True:
+        done = compose.execute("api", "status", "--json")
+        if done.returncode == 0:
+            stores = json.loads(done.stdout)["stores"]
+            if all(s["events"] == s["projected"] == s["relayed"] for s in stores):
+                return
+        assert time.monotonic() < deadline, done.stdout + done.stderr
+        time.sleep(1)
