@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Final
 
 from domain.eventlog.port import stores_of
 from keytoll.wiring import Stores
 from projections.group import highest_offsets
+
+LOOK_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +44,20 @@ def distribution(stores: Stores) -> Distribution | None:
     there = highest_offsets(stores.projections.open().store)
     lag = sum(max(end - (there[at][1] + 1 if at in there else 0), 0) for at, end in ends.items())
     return Distribution(relayed, lag)
+
+
+class DistributionWatch:
+    """The step of a worker: keeps the newest look for pages, which must not wait for a broker."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self.latest: Distribution | None = None
+        """None without Kafka, and while it cannot be asked."""
+
+    def __call__(self) -> float:
+        try:
+            self.latest = distribution(self._stores)
+        except BaseException:
+            self.latest = None
+            raise
+        return LOOK_S

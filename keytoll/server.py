@@ -8,7 +8,7 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -23,6 +23,7 @@ from api.web.session import Sessions
 from domain.directory import STALE_S
 from keytoll import PROGRAM
 from keytoll.control import ControlServer, RunCommand
+from keytoll.distribution import DistributionWatch
 from keytoll.gauges import Gauges, watch_workers
 from keytoll.heads import BoundedHeads
 from keytoll.listener import BACKLOG
@@ -30,6 +31,7 @@ from keytoll.monitor import Monitor
 from keytoll.sandbox.server import SandboxServer
 from keytoll.site import Site, base_urls
 from keytoll.wiring import Stores, jobs
+from keytoll.wiring.jobs import Job
 from keytoll.workforce import Workforce
 
 COLLECT_EVERY: Final = 20_000
@@ -62,7 +64,8 @@ class Server:
         self._gauges = Gauges(stores, self._in_flight, self._metrics)
         # Where nothing lies in the data folder, commands open the stores by themselves.
         self._control = None if settings.scaled else ControlServer(settings.data, run_command)
-        self._workers = Workforce(jobs.serving(stores))
+        self._distribution = DistributionWatch(stores)
+        self._workers = Workforce(self._jobs())
         watch_workers(self._metrics, self._workers)
         self._stop = asyncio.Event()
         self._ready = False
@@ -135,6 +138,7 @@ class Server:
             base_urls=urls,
             in_flight=self._in_flight,
             metrics=self._metrics,
+            distributed=lambda: self._distribution.latest,
             shares_port=self._life is not None,
             why_not_ready=self._why_not_ready,
             standing=self._gauges.standing,
@@ -148,6 +152,12 @@ class Server:
         await asyncio.to_thread(stores.leases.renew, stores.epoch, for_s=lease_s)
         await asyncio.wrap_future(stores.log.opened(epoch=stores.epoch, program=PROGRAM))
         await asyncio.to_thread(stores.prices.publish)
+
+    def _jobs(self) -> Sequence[Job]:
+        own = jobs.serving(self._stores)
+        if not self._stores.settings.kafka:
+            return own
+        return [*own, Job("distribution", self._distribution)]
 
     def _monitor(self) -> Monitor | None:
         address = self._stores.settings.metrics_listen

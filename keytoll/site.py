@@ -43,7 +43,7 @@ from api.routes.models import ModelLists, Models
 from api.routes.provider_keys import ProviderKeys
 from api.routes.routing import RoutingPreferences
 from api.routes.usage import UsageRoutes
-from api.web.desk import Desk, WorkerState
+from api.web.desk import Desk, StorePlace, WorkerState
 from api.web.drift import DriftCheck
 from api.web.operations import Operations
 from api.web.pages import Pages
@@ -54,13 +54,16 @@ from domain.directory import CredentialView
 from domain.eventlog.raw import verify_stored
 from domain.eventlog.verify import Report
 from keytoll import VERSION
-from keytoll.comparison import compare
+from keytoll.comparison import compare, last_comparison
+from keytoll.distribution import Distribution
 from keytoll.settings import Settings
+from keytoll.status import places_of
 from keytoll.wiring import Stores, kept_checkpoints
 from keytoll.wiring.places import log_places
 from projections.credit_notes import CreditNotes
 from projections.published_books import PublishedBooks
 from projections.standing import Standing
+from projections.store.port import ProjectionUnavailable
 
 REFERENCE: Final = "same-provider-first"
 """The free-model rule in force (PRICES.md 2)."""
@@ -80,6 +83,8 @@ class Site:
     why_not_ready: Callable[[], str | None]
     standing: Callable[[], Standing]
     workers: Callable[[], Sequence[WorkerState]]
+    distributed: Callable[[], Distribution | None] = lambda: None
+    """The newest look at how far events have come over Kafka."""
     shares_port: bool = False
     """Others serve on the same port, so nobody could tell whose figures are read there."""
 
@@ -219,6 +224,9 @@ class Site:
         return Desk(
             standing=self.standing,
             workers=self.workers,
+            places=self._places,
+            consumer_lag=self._consumer_lag,
+            last_drift=lambda: last_comparison(stores),
             drift=DriftCheck(self._drift, stores.clock),
             published=PublishedBooks(stores.log),
             add_prices=lambda given: stores.prices.add(lambda book: stores.additions(given, book)),
@@ -231,6 +239,16 @@ class Site:
         return verify_stored(
             *log_places(settings), checkpoints=kept_checkpoints(settings), on_page=on_page
         )
+
+    def _places(self) -> Sequence[StorePlace]:
+        try:
+            return places_of(self.stores, self.stores.projections.opened(), self.distributed())
+        except ProjectionUnavailable:
+            return places_of(self.stores, None, self.distributed())
+
+    def _consumer_lag(self) -> int | None:
+        distributed = self.distributed()
+        return None if distributed is None else distributed.consumer_lag
 
     def _drift(self) -> tuple[int, Sequence[str]]:
         compared = compare(self.stores)

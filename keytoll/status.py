@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from api.web.desk import StorePlace
 from domain.eventlog.feed import FeedUnavailable
-from domain.eventlog.port import stores_of
 from domain.events.base import JsonObject
 from keytoll.comparison import last_comparison
-from keytoll.distribution import distribution
+from keytoll.distribution import Distribution, distribution
 from keytoll.wiring import Stores
-from projections.projected import reach_of
+from projections.projected import Projected
 from projections.queries.health import health
 from projections.replay import BEGINNING
 from projections.standing import standing
+
+
+def places_of(
+    stores: Stores, projected: Projected | None, distributed: Distribution | None
+) -> Sequence[StorePlace]:
+    """How far the events of each store have come. Raises ProjectionUnavailable,
+    StoreUnavailable."""
+    relayed = {} if distributed is None else distributed.relayed
+    reached = {} if projected is None else projected.reached()
+    places = []
+    for chain in stores.log.chains():
+        tables = reached.get(chain.written.store_id)
+        for store in chain.stores:
+            # Tables that hold anything of the written store hold all of those before it.
+            whole = store.head() if tables else tables
+            places.append(
+                StorePlace(
+                    store_id=store.store_id,
+                    events=store.head(),
+                    projected=tables if store is chain.written else whole,
+                    relayed=relayed.get(store.store_id),
+                )
+            )
+    return places
 
 
 def status_of(stores: Stores) -> JsonObject:
@@ -33,18 +60,9 @@ def status_of(stores: Stores) -> JsonObject:
         distributed = distribution(stores)
     except FeedUnavailable:
         distributed = None
-    relayed = {} if distributed is None else distributed.relayed
     return {
         **answer,
-        "stores": [
-            {
-                "store_id": store.store_id,
-                "events": store.head(),
-                "projected": reach_of(projector.store, store.store_id).dense,
-                "relayed": relayed.get(store.store_id),
-            }
-            for store in stores_of(stores.log)
-        ],
+        "stores": [asdict(place) for place in places_of(stores, projector, distributed)],
         "consumer_lag": None if distributed is None else distributed.consumer_lag,
         "alive_processes": len(stores.leases.alive()),
         "last_drift": last_comparison(stores),

@@ -29,12 +29,30 @@ class WorkerState(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StorePlace:
+    """How far the events of one store have come; None: unknown, or not on that way."""
+
+    store_id: str
+    events: int
+    projected: int | None
+    """Every seq up to this one is in the tables."""
+    relayed: int | None
+    """Every seq up to this one is in the topic."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """Handed in by whoever puts the program together."""
 
     standing: Callable[[], Standing]
     """With the health of the last 24 hours. Raises StoreUnavailable."""
     workers: Callable[[], Sequence[WorkerState]]
+    places: Callable[[], Sequence[StorePlace]]
+    """Of every store. Raises StoreUnavailable."""
+    consumer_lag: Callable[[], int | None]
+    """Records of the topic that are not in the tables; None without Kafka, or unknown."""
+    last_drift: Callable[[], JsonObject | None]
+    """The newest comparison of any process: `at` and the number of `differences`."""
     drift: DriftCheck
     published: PublishedBooks
     add_prices: Callable[[Sequence[JsonObject]], Sequence[JsonObject]]

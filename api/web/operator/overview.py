@@ -20,6 +20,14 @@ LAG_WARN: Final = 10_000
 ESTIMATES_WARN: Final = 0.05
 """Of the last day's calls: more than one in twenty estimated is worth a look."""
 WORKERS: Final = {
+    "follow": "takes in what other processes and commands decided; without it calls are refused",
+    "prices": "takes in the prices that other processes published",
+    "lease": "tells other processes that this one lives, so that nobody ends its calls",
+    "relay": "publishes the log to Kafka",
+    "distribution": "asks Kafka how far events have come",
+    "tables": "finds the tables that other processes fill",
+    "sweep": "ends the calls of processes that died",
+    "vault": "destroys stored secrets that nothing uses",
     "project": "brings events into the tables that reports are read from",
     "rerate": "rates calls once their model has a price",
     "seal": "signs off the log at intervals, so that no past can be changed unseen",
@@ -99,6 +107,9 @@ def router(pages: Pages, operations: Operations) -> APIRouter:
             meanings=WORKERS,
             book=operations.usage.books.current,
             drift=desk.drift.last,
+            places=desk.places(),
+            consumer_lag=desk.consumer_lag(),
+            last_drift=desk.last_drift(),
         )
 
     @routes.get("/operator/drift")
