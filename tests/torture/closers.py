@@ -48,7 +48,8 @@ class Closer:
     documents: dict[str, Json] = field(default_factory=dict)
     """Invoice id → what the closing gave."""
     complaints: dict[str, int] = field(default_factory=dict)
-    _closed: set[str] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)
+    """Periods that are closed for everybody."""
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -65,7 +66,7 @@ class Closer:
     def _run(self) -> None:
         while not self._stopping.wait(REST_S):
             for period in self.periods.over():
-                if period not in self._closed and not self._stopping.is_set():
+                if period not in self.closed and not self._stopping.is_set():
                     self.close(period)
 
     def close(self, period: str) -> bool:
@@ -84,7 +85,7 @@ class Closer:
         for reason in answer["refused"].values():
             self._complain(reason)
         if done.returncode == 0:
-            self._closed.add(period)
+            self.closed.add(period)
         return done.returncode == 0
 
     def _complain(self, text: str) -> None:
