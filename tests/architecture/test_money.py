@@ -24,6 +24,7 @@ DURATIONS: Final = {
     "domain/sqlite.py": "how long to wait for a lock",
     "domain/vault/postgres.py": "how long to wait for the table",
     "domain/vault/reconcile.py": "how long a secret was unused",
+    "projections/projected.py": "how long to wait for the tables",
     "projections/queries/health.py": "a share of requests, for operators",
     "projections/store/clickhouse.py": "how long closing may take",
 }

@@ -250,15 +250,11 @@ def test_after_the_limit_it_is_written_off_by_name(office: Office, past: int, re
 
 
 def test_a_clock_that_jumps_writes_nothing_off(office: Office) -> None:
-    """Days count on which something was recorded: a jump adds one, however far it goes."""
-    world = office.world
-    account = world.open_account("a")
-    request = world.call(account, model="new-x")
+    request = office.world.call(office.world.open_account("a"), model="new-x")
     office.live_to(START + 58 * DAY)
     office.go_to(START + 900 * DAY)
     office.seal()
     assert rerater(office).run() == Rerated()
-    # One more day with records makes sixty after that of the call's end.
     office.live_to(START + 901 * DAY + timedelta(seconds=2))
     assert rerater(office).run() == Rerated(written_off=1)
     assert [each for _, each in reratings(office, request)] == [WRITTEN_OFF]

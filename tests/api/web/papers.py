@@ -27,7 +27,7 @@ from domain.vault.envelope import LocalMasterKey
 from domain.vault.memory import memory_vault
 from projections.credit_notes import CreditNotes
 from projections.invoicing import Invoices
-from tests.api.routes.test_usage import Reports
+from tests.api.routes.reports import Reports
 
 SOUND = Report(
     events=3,

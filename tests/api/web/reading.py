@@ -18,7 +18,7 @@ from api.web.session import COOKIE, Sessions
 from domain.labels.memory import MemoryLabels
 from domain.vault.envelope import LocalMasterKey
 from domain.vault.memory import memory_vault
-from tests.api.routes.test_usage import Reports
+from tests.api.routes.reports import Reports
 
 
 class Reader:

@@ -17,7 +17,7 @@ from domain.ledger import Ledger
 from domain.vault.envelope import LocalMasterKey
 from domain.vault.memory import memory_vault
 from projections.store.port import ProjectionStore
-from tests.api.routes.test_usage import Reports
+from tests.api.routes.reports import Reports
 from tests.api.web.papers import Papers, words_of
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from domain.ids import public_id
-from tests.api.routes.test_usage import NOVEMBER, Reports, reports
+from tests.api.routes.reports import NOVEMBER, Reports, reports
 from tests.api.web.reading import Reader, cells
 
 __all__ = ["reports"]

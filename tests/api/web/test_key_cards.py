@@ -11,7 +11,7 @@ from api.providers.port import FailureClass
 from api.routes.usage import UsageRoutes
 from api.web.key_cards import REASONS, month_of_use
 from api.web.operations import Operations
-from tests.api.routes.test_usage import NOVEMBER, Reports, reports
+from tests.api.routes.reports import NOVEMBER, Reports, reports
 
 __all__ = ["reports"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from projections.store.port import ProjectionStore
-from tests.api.routes.test_usage import Reports
+from tests.api.routes.reports import Reports
 from tests.api.web.papers import Papers
 
 

@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from tests.api.routes.test_usage import NOVEMBER, Reports, reports
+from tests.api.routes.reports import NOVEMBER, Reports, reports
 from tests.api.web.reading import Reader, cells
 
 __all__ = ["reports"]

@@ -14,7 +14,7 @@ from domain.clock import FixedClock
 from domain.errors import UnsafeSetup
 from domain.eventlog.verify import Finding, Report
 from projections.store.port import ProjectionStore
-from tests.api.routes.test_usage import Reports
+from tests.api.routes.reports import Reports
 from tests.api.web.papers import SOUND, Papers, words_of
 
 CLOCK = FixedClock(datetime(2026, 11, 23, tzinfo=UTC))
