@@ -205,7 +205,7 @@ class Scaled:
             [sys.executable, "-m", "tests.torture.killable", *words],
             folder=self.folder,
             environment=settings,
-            yields="is not available|cannot be opened|cannot be read|server terminated abnormally",
+            yields="is not available|cannot be (opened|read)|database failed|terminated abnormally",
             arm=lambda: arming(ROLES.get(role, {}), self._dice, chance=0.6),
             role=role,
         )
