@@ -68,7 +68,7 @@ _COPY: Final = """
         (n + 1) * {seed:UInt64} + seq AS seq, (n + 1) * {seed:UInt64} + position AS position,
         recorded_at + toIntervalMillisecond(n * 200) AS recorded_at,
         terminal_at + toIntervalMillisecond(n * 200) AS terminal_at)
-    FROM (SELECT * FROM $db.request_lines FINAL WHERE seq <= {seed:UInt64}) AS l
+    FROM $db.seed AS l
     CROSS JOIN (SELECT number AS n FROM numbers({first:UInt64}, {count:UInt64})) AS copies
 """
 
@@ -103,6 +103,9 @@ def over_lines(folder: Path, lines: int) -> None:
     Projector(log=log, store=store, books=books).catch_up()
     account = store.query("SELECT any(account_id) FROM $db.request_lines")[0][0]
     with measured(f"copy {SEED} calls to {lines:,}"):
+        store.command(
+            "CREATE TABLE $db.seed ENGINE = Memory AS SELECT * FROM $db.request_lines FINAL"
+        )
         step = 500_000 // SEED
         for first in range(0, lines // SEED - 1, step):
             count = min(step, lines // SEED - 1 - first)
