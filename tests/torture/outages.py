@@ -122,7 +122,7 @@ class Outage:
         """Calls that began and ended within the outage."""
         return [
             seen
-            for seen in self.seen.values()
+            for seen in list(self.seen.values())  # callers still add to it
             if seen.began >= self.began and (seen.ended or 0) <= self.ended
         ]
 
