@@ -37,6 +37,11 @@ class Seen:
     code: str | None = None
     receipt: Json | None = None
 
+    @property
+    def pending(self) -> bool:
+        """The answer came without its price: its ending could not be stored just then."""
+        return self.receipt is not None and self.receipt.get("status") == "pending"
+
 
 @dataclass(frozen=True)
 class Door:

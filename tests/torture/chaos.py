@@ -170,7 +170,9 @@ def hits(done: Sequence[Done], site: Site) -> Counter[tuple[str, str]]:
             found[process.role, how] += 1
         found[process.role, "stood still (SIGSTOP)"] += len(process.stops)
     for each in done:
-        if each.step.action in {"cut", "silence", "injure"} and each.outcome not in _NOTHING:
+        if each.step.action in {"cut", "silence", "injure"} and not each.outcome.startswith(
+            _NOTHING
+        ):
             found[
                 each.target,
                 {"cut": "cut off", "silence": "fell silent"}.get(each.step.action, "done"),
@@ -184,4 +186,4 @@ _WORDS: Final = {
     "yield": "gave up at its start",
     "own": "ended by itself",
 }
-_NOTHING: Final = {"no wires", "no injuries", "was broken", "not possible now"}
+_NOTHING: Final = ("no wires", "no injuries", "was broken", "not possible now", "failed")

@@ -99,7 +99,9 @@ class Witness:
 
     def disturbed(self, seen: Seen, *, causes: set[str]) -> bool:
         """The process that served the call died so (or stood still) while the call was running."""
-        end = (seen.ended or seen.began) + (0.0 if seen.ending == "whole" else PROGRAM_SLACK_S)
+        # A call whose ending could not be stored yet is in flight until it is.
+        over = seen.ending == "whole" and not seen.pending
+        end = (seen.ended or seen.began) + (0.0 if over else PROGRAM_SLACK_S)
         for process in self.processes:
             if process.name != seen.proxy:
                 continue
@@ -166,7 +168,7 @@ def _check_call(
     name, figures = seen.call.name, verdict.figures
     figures[f"ended as {end.failure or end.topic}"] += 1
     figures[f"seen {seen.ending}"] += 1
-    pending = seen.receipt is not None and seen.receipt.get("status") == "pending"
+    pending = seen.pending
     if end.failure == "process_lost":
         figures["lost"] += 1
         died = witness.disturbed(seen, causes={"kill", "point", "own"})

@@ -123,7 +123,7 @@ class Outage:
         return [
             seen
             for seen in list(self.seen.values())  # callers still add to it
-            if seen.began >= self.began and (seen.ended or 0) <= self.ended
+            if seen.began >= self.began and seen.ended is not None and seen.ended <= self.ended
         ]
 
     def findings(self) -> list[str]:

@@ -181,6 +181,17 @@ def test_a_fault_is_named(fault: str) -> None:
     assert rule in case.broken()
 
 
+def test_what_waited_for_the_store_may_be_lost_with_its_process() -> None:
+    case = Case()
+    lost(case)
+    case.books.fees = {}
+    case.books.events[2]["data"]["fee_usd_exact"] = "0"
+    # Postgres was away, the answer was given with a pending receipt, the proxy died 18 s later.
+    case.seen = replace(case.seen, receipt={"status": "pending"})
+    case.deaths = [Death("p", case.seen.began + 19.0, "kill")]
+    assert case.broken() == set()
+
+
 def test_what_died_with_its_process_may_be_lost() -> None:
     case = Case()
     lost(case)
