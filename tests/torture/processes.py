@@ -185,15 +185,16 @@ class Process:
             self._process = None
             code = process.returncode
             _watchdog_hears(f"forget {process.pid}")
-            if self._expected is not None:
+            at_point = code == -signal.SIGKILL and "TORTURE_POINT" in self._armed
+            if at_point and self._expected != "kill":  # perhaps while it was stopping
+                self._note("point", self._armed["TORTURE_POINT"])
+            elif self._expected is not None:
                 if self._expected == "stop" and code not in {0, -signal.SIGTERM}:
                     self._note("own", f"ended with {code} when asked to stop")
                 else:
                     self._note(self._expected)
             elif code == 2 and self._yields and re.search(self._yields, self._last_words()):
                 self._note("yield", self._last_words())
-            elif code == -signal.SIGKILL and self._armed:
-                self._note("point", self._armed.get("TORTURE_POINT", "?"))
             else:
                 self._note("own", f"ended with {code}: {self.log_text()[-600:]}")
 

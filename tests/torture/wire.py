@@ -16,12 +16,24 @@ class Wires:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.servers: list[asyncio.Server] = []
         self._thread = threading.Thread(target=self.loop.run_forever, name="wires", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
+        """End every connection, and the thread."""
+        asyncio.run_coroutine_threadsafe(self._end(), self.loop).result(10)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(10)
+        self.loop.close()
+
+    async def _end(self) -> None:
+        for server in self.servers:
+            server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 class Wire:
@@ -57,6 +69,7 @@ class Wire:
 
     async def _listen(self, port: int) -> int:
         server = await asyncio.start_server(self._taken, "127.0.0.1", port, backlog=512)
+        self._wires.servers.append(server)
         found: int = server.sockets[0].getsockname()[1]
         return found
 
