@@ -188,6 +188,8 @@ class Process:
             at_point = code == -signal.SIGKILL and "TORTURE_POINT" in self._armed
             if at_point and self._expected != "kill":  # perhaps while it was stopping
                 self._note("point", self._armed["TORTURE_POINT"])
+                if self._expected == "stop":
+                    self._note("stop")  # and so it had begun to cut its calls short
             elif self._expected is not None:
                 if self._expected == "stop" and code not in {0, -signal.SIGTERM}:
                     self._note("own", f"ended with {code} when asked to stop")
