@@ -69,6 +69,9 @@ def _column(column_type: str) -> Column:
     return _known(_of(arrow_type(column_type)))
 
 
+_WHOLE: Final = frozenset({int, bool, type(None)})
+
+
 def arrow_type(column_type: str) -> pa.DataType:
     """The Arrow type of a plain ClickHouse type."""
     if column_type == _INSTANT:
@@ -82,8 +85,8 @@ def arrow_type(column_type: str) -> pa.DataType:
 
 def _of(kind: pa.DataType) -> Column:
     def column(values: Values) -> pa.Array:
-        if not pa.types.is_decimal(kind) and float in set(map(type, values)):
-            raise ValueError("a float is not a whole number")
+        if pa.types.is_integer(kind) and not _WHOLE.issuperset(map(type, values)):
+            raise ValueError("only a whole number is one")
         return pa.array(values, kind)
 
     return column
