@@ -85,7 +85,8 @@ def arrow_type(column_type: str) -> pa.DataType:
 
 def _of(kind: pa.DataType) -> Column:
     def column(values: Values) -> pa.Array:
-        if pa.types.is_integer(kind) and not _WHOLE.issuperset(map(type, values)):
+        counts = pa.types.is_integer(kind) or pa.types.is_timestamp(kind)
+        if counts and not _WHOLE.issuperset(map(type, values)):
             raise ValueError("only a whole number is one")
         return pa.array(values, kind)
 
