@@ -149,10 +149,12 @@ def sink(servers: KafkaServers, records: Sequence[Recorded], **tuning: Any) -> t
 def relay(servers: KafkaServers, count: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         log = open_sqlite_log(Path(folder) / "events.sqlite", clock=SystemClock())
-        for future in [
-            log.submit(routed(), account_id=f"acc_{number % ACCOUNTS}") for number in range(count)
-        ]:
-            future.result()
+        for first in range(0, count, BATCH):  # more than the log lets wait would be refused
+            for future in [
+                log.submit(routed(), account_id=f"acc_{number % ACCOUNTS}")
+                for number in range(first, min(first + BATCH, count))
+            ]:
+                future.result()
         positions = SqliteRelayPositions(Path(folder) / "relayed.sqlite")
         step = Relay(
             Chain((log,)),
