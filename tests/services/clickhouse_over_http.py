@@ -37,7 +37,7 @@ from urllib.parse import parse_qsl
 import chdb
 import lz4.frame
 import uvicorn
-import zstandard
+from backports import zstd
 
 STATEMENTS_MAX: Final = 8
 """Statements that run at once; more wait."""
@@ -47,8 +47,8 @@ Codec = tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]
 CODECS: Final[Mapping[str, Codec]] = {
     "lz4": (lz4.frame.compress, lz4.frame.decompress),
     "zstd": (
-        lambda data: zstandard.ZstdCompressor().compress(data),
-        lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+        zstd.compress,
+        zstd.decompress,
     ),
     "gzip": (lambda data: gzip.compress(data, 1), gzip.decompress),
 }
