@@ -46,10 +46,7 @@ Scope = Mapping[str, Any]
 Codec = tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]
 CODECS: Final[Mapping[str, Codec]] = {
     "lz4": (lz4.frame.compress, lz4.frame.decompress),
-    "zstd": (
-        zstd.compress,
-        zstd.decompress,
-    ),
+    "zstd": (zstd.compress, zstd.decompress),
     "gzip": (lambda data: gzip.compress(data, 1), gzip.decompress),
 }
 TRANSPORT: Final = frozenset(
