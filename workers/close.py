@@ -172,19 +172,39 @@ class Closer:
             known = self._register.closing(account_id, period, sandbox=sandbox)
             if known is not None:
                 return known
-            computed = compute(drawn, account, sandbox=sandbox)
-            try:
-                self._append(account, question, computed, frozen)
-            except Conflict:
-                frozen = self._freeze(period)
-                question = replace(question, cutoff=frozen.cutoff)
-                (drawn,) = draw(self._projected.store, [question])
-                continue
-            self._settled(account_id)
+            if not self._billed_since(question):
+                try:
+                    self._append(
+                        account, question, compute(drawn, account, sandbox=sandbox), frozen
+                    )
+                except Conflict:
+                    pass
+                else:
+                    continue
+            frozen = self._freeze(period)
+            self._check(period, account_id)
+            question = replace(question, cutoff=frozen.cutoff)
+            (drawn,) = draw(self._projected.store, [question])
+        self._settled(account_id)
         invoice = self._register.closing(account_id, period, sandbox=sandbox)
         if invoice is None:
             raise CannotClose(f"{account_id} changed {TRIES} times while it was being closed")
         return invoice
+
+    def _billed_since(self, question: InvoiceQuestion) -> bool:
+        """An invoice that the tables did not show yet may hold the adjustments of this one."""
+        return any(
+            invoice.seq > question.cutoff.get(invoice.store_id, invoice.seq)
+            for invoice in self._register.all(
+                account_id=question.account_id, sandbox=question.sandbox
+            )
+        )
+
+    def _check(self, period: Period, account_id: str) -> None:
+        """What came up to the new seal may be in the way, where nothing was before."""
+        obstacles = Obstacles.of(period, log=self._log, store=self._projected.store)
+        for obstacle in obstacles.before(account_id):
+            raise CannotClose(obstacle)
 
     def _settled(self, account_id: str) -> Account:
         """The account, once every invoice issued to it has carried over its remainder."""

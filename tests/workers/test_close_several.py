@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import cast
 
@@ -198,3 +200,52 @@ def test_a_store_that_the_tables_lack_keeps_everybody_s_period_open(
     monkeypatch.setattr(town.office.projector, "catch_up", lambda: {**reached, "store-1": 99})
     with pytest.raises(CannotClose, match="seal of store-2"):
         town.office.closer.close(NOVEMBER, grace_s=0)
+
+
+class _Interrupted:
+    """Locks whose holder stands still, once, right before it issues its first invoice."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self._meanwhile: Callable[[], object] | None = meanwhile
+
+    def take(self, name: str, *, wait_s: float = 0.0) -> _Interrupted:
+        return self
+
+    def still(self) -> bool:
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return True
+
+    def release(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_a_closer_that_stood_still_adjusts_nothing_that_another_has_adjusted(town: Town) -> None:
+    # A closer without its lock closes another part of the month between draw and issue.
+    office, world = town.office, town.world
+    request = world.call(town.late, usage={"input_tokens": 1_000_000})
+    office.go_to(NOVEMBER.end)
+    office.close(NOVEMBER)
+    world.tick()
+    world.corrected(request, town.late, input_tokens=3_000_000)
+    office.go_to(DECEMBER.end)
+    middle = DECEMBER.start + timedelta(days=10)
+    begin, end = Period(DECEMBER.start, middle), Period(middle, DECEMBER.end)
+    zombie = office.another_closer()
+    locks = _Interrupted(lambda: zombie.close(begin, account_id=town.late, grace_s=0))
+    office.closer = Closer(
+        log=town.log,
+        projected=office.projector,
+        register=InvoiceRegister(town.log),
+        seal=office.seal,
+        locks=locks,
+        clock=world.clock,
+    )
+    office.close(end, account_id=town.late)
+    issued = office.invoices.list(period=DECEMBER)
+    lines = [line for invoice in issued for line in invoice["lines"]]
+    assert [(line["kind"], line["fee_usd"]) for line in lines] == [("adjustment", "0.2")]
+    made = recompute(town.log, world.books, office.register, DECEMBER)
+    assert made.differences == []
