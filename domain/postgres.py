@@ -12,6 +12,7 @@ from psycopg import errors
 from psycopg.abc import PQGen
 from psycopg.rows import TupleRow
 
+from domain.errors import UnsafeSetup
 from domain.eventlog.port import StoreUnavailable
 
 Cursor = psycopg.Cursor[TupleRow]
@@ -25,6 +26,10 @@ CONNECT_S: Final = 5
 ANSWER_S: Final = 75
 """No answer is waited for longer: a server that was stopped keeps its connections open. Those who
 wait for a lock wait for a minute at most."""
+_UNREADABLE: Final = (
+    "a Postgres URL cannot be read: it is of the form postgresql://user:password@host/database,"
+    " and what is special in a URL is written in it as % and two digits"
+)
 _TABLES_LOCK: Final = 0x6B65_7974_6F6C_6C01
 _SESSION: Final[Mapping[str, str]] = {
     # A machine that vanished holds no lock and no row for longer than these allow.
@@ -59,21 +64,36 @@ class Connection(psycopg.Connection[TupleRow]):
 def connect(dsn: str, *, purpose: str, settings: Mapping[str, str] | None = None) -> Connection:
     """A connection in autocommit mode; `purpose` is shown in pg_stat_activity.
 
-    `settings` are the server's, for this session. Raises ConnectionLost. A database that no longer
-    answers is given up after some 10 seconds.
+    `settings` are the server's, for this session. Raises ConnectionLost, and UnsafeSetup for a DSN
+    that makes no sense; neither repeats what the DSN says. A database that no longer answers is
+    given up after some 10 seconds.
     """
-    return Connection.connect(
-        dsn,
-        autocommit=True,
-        connect_timeout=CONNECT_S,
-        application_name=f"keytoll {purpose}",
-        options=" ".join(f"-c {n}={v}" for n, v in {**_SESSION, **(settings or {})}.items()),
-        keepalives=1,
-        keepalives_idle=5,
-        keepalives_interval=2,
-        keepalives_count=3,
-        tcp_user_timeout=10_000,
-    )
+    try:
+        return Connection.connect(
+            dsn,
+            autocommit=True,
+            connect_timeout=CONNECT_S,
+            application_name=f"keytoll {purpose}",
+            options=" ".join(f"-c {n}={v}" for n, v in {**_SESSION, **(settings or {})}.items()),
+            keepalives=1,
+            keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=3,
+            tcp_user_timeout=10_000,
+        )
+    except psycopg.ProgrammingError:
+        raise UnsafeSetup(_UNREADABLE) from None
+    except psycopg.OperationalError as error:
+        # The driver's text repeats parts of the DSN: of a password with an @, what it takes for
+        # the host.
+        raise type(error)(_refusal(str(error))) from None
+
+
+def _refusal(text: str) -> str:
+    """Why there is no connection: what the server or the system said behind the address."""
+    _, said, why = text.partition("connection to server ")
+    _, _, why = why.partition(" failed: ")
+    return f"no connection: {why.splitlines()[0]}" if said and why else "no connection"
 
 
 class Session:
