@@ -137,8 +137,10 @@ class Watch:
             with self._lock:
                 self._look()
                 self._seen_s = self._clock.monotonic_s()
-                reached = reached_of(self._log, self._dense)
-            behind = {at: heads[at] - seq for at, seq in reached.items() if seq < heads[at]}
+                dense = {at: self._dense.get(at, 0) for at in heads}
+                reached = reached_of(self._log, dense)
+            # Of all stores: one that was just begun is level at 0, those before it may not be.
+            behind = {at: heads[at] - seq for at, seq in dense.items() if seq < heads[at]}
             if not behind:
                 return reached
             if self._clock.monotonic_s() >= until_s:

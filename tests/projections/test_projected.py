@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import cast
 from uuid import UUID
@@ -14,6 +15,7 @@ from domain.clock import FixedClock, SystemClock
 from domain.coordination.memory import MemoryLocks
 from domain.eventlog.log import StoredLog
 from domain.eventlog.memory import open_memory_log
+from domain.eventlog.port import Chain, Recorded
 from domain.eventlog.several import SeveralLogs
 from projections.migrate import prepare
 from projections.projected import Reach, Watch, lag_of, reach_of
@@ -141,6 +143,29 @@ def test_every_store_that_is_written_has_a_reach_of_its_own(bare: ProjectionStor
         watch.catch_up()
     projector.step()
     assert watch.catch_up() == {"store-1": 3, "store-2": 3}
+
+
+def test_an_empty_store_is_not_caught_up_with_before_those_that_it_continues(
+    bare: ProjectionStore,
+) -> None:
+    """Right after a migration or a restore nothing is written to the new store yet."""
+    world = World()
+    world.call(world.open_account("early"))
+    begun = open_memory_log(store_id="store-2", clock=world.clock)
+
+    class Continued:
+        def chains(self) -> tuple[Chain, ...]:
+            return (Chain((world.log, begun)),)
+
+        def stream(self, originator_id: UUID) -> Sequence[Recorded]:
+            return world.log.stream(originator_id)
+
+    prepare(bare)
+    watch = Watch(log=Continued(), store=bare, clock=SystemClock(), fresh_s=0, wait_s=0)
+    with pytest.raises(ProjectionUnavailable, match="lack 3 events of store-1"):
+        watch.catch_up()
+    Projector(log=world.log, store=bare, books=world.books).catch_up()
+    assert watch.catch_up() == {"store-2": 0}
 
 
 def test_asking_again_reads_only_what_is_new(tables: ProjectionStore) -> None:
