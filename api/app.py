@@ -16,8 +16,6 @@ from api.errors import Answer, error_response, install_error_handlers
 from api.limits import BodyLimit
 from api.request_id import RequestIds
 
-Routes = APIRouter
-"""What each file under routes/ makes."""
 CHAT_PATHS = ("/api/v1/chat/completions", "/v1/chat/completions")
 
 

@@ -97,14 +97,13 @@ class Directory:
         self._credentials: dict[str, CredentialView] = {}
         self._credentials_of: dict[str, tuple[CredentialView, ...]] = {}
 
-    def catch_up(self) -> int:
-        """Apply the log up to its present end; return the seq up to which it is applied."""
+    def catch_up(self) -> None:
+        """Apply the log up to its present end."""
         with self._lock:
             began_s = self._clock.monotonic_s()
             for recorded in self._follower.news():
                 self._apply(recorded)
             self._level_s = began_s
-            return self._follower.position
 
     def age_s(self) -> float:
         """Seconds since the log was known to hold nothing more than what is applied here."""

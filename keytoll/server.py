@@ -1,4 +1,4 @@
-"""`keytoll serve`: one process that serves calls, projects them and carries out commands."""
+"""`keytoll serve`: a process that serves calls, and does whatever work no other process does."""
 
 from __future__ import annotations
 

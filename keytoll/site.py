@@ -51,6 +51,7 @@ from api.web.session import Sessions
 from api.web.verification import Verification
 from domain.credential import Outcome
 from domain.directory import CredentialView
+from domain.eventlog.port import bases_of
 from domain.eventlog.raw import verify_stored
 from domain.eventlog.verify import Report
 from keytoll import VERSION
@@ -66,7 +67,7 @@ from projections.standing import Standing
 from projections.store.port import ProjectionUnavailable
 
 REFERENCE: Final = "same-provider-first"
-"""The free-model rule in force (PRICES.md 2)."""
+"""The free-model rule in force (docs/pricing.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,8 +252,8 @@ class Site:
         return None if distributed is None else distributed.consumer_lag
 
     def _drift(self) -> tuple[int, Sequence[str]]:
-        compared = compare(self.stores)
-        return sum(compared.as_of.values()), compared.found
+        compared, bases = compare(self.stores), bases_of(self.stores.log)
+        return sum(bases[at] + seq for at, seq in compared.as_of.items()), compared.found
 
     async def _remember_key(
         self, credential: CredentialView, outcome: Outcome, reason: str

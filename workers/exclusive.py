@@ -32,11 +32,6 @@ class Exclusive:
         self._on_taken = on_taken
         self._held: Held | None = None
 
-    @property
-    def active(self) -> bool:
-        """This process does it, as far as it knows."""
-        return self._held is not None
-
     def __call__(self) -> float:
         if self._held is not None and not self._held.still():
             self.release()
@@ -54,13 +49,3 @@ class Exclusive:
         held, self._held = self._held, None
         if held is not None:
             held.release()
-
-
-class InTurn:
-    """Several steps as one: each in its turn, then the shortest rest that one of them asks for."""
-
-    def __init__(self, *steps: Step) -> None:
-        self._steps = steps
-
-    def __call__(self) -> float:
-        return min(step() for step in self._steps)

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import api_error
-from api.routes.schemas import IssuedApiKey, NewApiKey
-from api.web.forms import built, repeated, sentence, whole, words_of
+from api.routes.schemas import IssuedApiKey, NewApiKey, built
+from api.web.forms import repeated, sentence, whole, words_of
 from api.web.operations import Operations
 from api.web.pages import Pages, page_route
 from api.web.session import Session

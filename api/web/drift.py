@@ -1,4 +1,4 @@
-"""The comparison of the tables with the log, run behind a page because it reads everything."""
+"""`keytoll drift` behind a page: it reads everything, so it runs beside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from domain.clock import Clock, instant_text
 SHOWN_MAX: Final = 50
 
 Check = Callable[[], tuple[int, Sequence[str]]]
-"""Compares; (the seq up to which it did, what differs in a sentence each). Raises DomainError."""
+"""Compares; (how many events of the log, what differs in a sentence each). Raises DomainError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,10 @@ class Drift:
 
     started_at: str
     ended_at: str | None = None
-    until: int = 0
+    events: int = 0
+    """Of the log, that were compared."""
+    found: int = 0
+    """How many differences; the first of them are kept."""
     differences: Sequence[str] = ()
     problem: str | None = None
     """Why it came to no end."""
@@ -52,8 +55,9 @@ class DriftCheck:
 
     def _run(self, begun: Drift) -> None:
         try:
-            until, found = self._check()
-            done = replace(begun, until=until, differences=tuple(found[:SHOWN_MAX]))
+            events, found = self._check()
+            shown = tuple(found[:SHOWN_MAX])
+            done = replace(begun, events=events, found=len(found), differences=shown)
         except Exception as error:
             # The last line of defence of a thread: whatever it is, the page must say so.
             done = replace(begun, problem=api_error(error).message)

@@ -8,10 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from api.errors import ApiError, api_error
-from api.routes.schemas import built
 from domain.errors import BadValue
-
-__all__ = ["Refused", "built", "repeated", "sentence", "whole", "words_of"]
 
 _COULD_BE_A_KEY: Final = re.compile(r"[A-Za-z0-9]{20,}")
 

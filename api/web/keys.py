@@ -19,9 +19,10 @@ from api.routes.schemas import (
     ProviderKeyChange,
     ProviderKeyProbe,
     RoutingPreference,
+    built,
 )
 from api.web.examples import examples
-from api.web.forms import built, repeated, sentence, whole, words_of
+from api.web.forms import repeated, sentence, whole, words_of
 from api.web.key_cards import STATES, Card, Overview, Panel, cards_of, overview
 from api.web.operations import Operations
 from api.web.pages import Pages, page_route
@@ -46,8 +47,6 @@ SAID: Final[Mapping[str, str]] = {
     "routing": "The preferences are saved.",
 }
 """What the page says after something was done."""
-_PASTED: Final = "json"
-"""The form in which a whole JSON object is pasted."""
 
 
 def given_key(provider: Provider, fields: Fields) -> object:

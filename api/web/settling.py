@@ -14,7 +14,8 @@ from api.auth import REPORT_READERS
 from api.errors import ApiError, api_error
 from api.routes.invoices import WRITERS, InvoiceRoutes
 from api.routes.report_schemas import NewCreditNote, Payment, Voiding
-from api.web.forms import Refused, built, repeated
+from api.routes.schemas import built
+from api.web.forms import Refused, repeated
 from api.web.invoices import InvoicePages
 from api.web.names import Names
 from api.web.operations import Operations

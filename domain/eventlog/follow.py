@@ -16,15 +16,9 @@ class Follower:
     def __init__(self, log: EventLog, *, streams: Collection[str]) -> None:
         """`streams` is that of `LogReader.read`."""
         self._streams = streams
-        self._written = log.chains()[0].written.store_id
         # By chain, and from its oldest store on: what a store continues came before it.
         self._stores = stores_of(log)
         self._positions: dict[str, int] = {}
-
-    @property
-    def position(self) -> int:
-        """The seq of the store that is written up to which everything was read."""
-        return self._positions.get(self._written, 0)
 
     def news(self) -> Iterator[Recorded]:
         """The events up to the present end. One whose taker fails is given again."""

@@ -1,4 +1,4 @@
-"""Relay positions in a dictionary, for tests: after a restart everything is published again."""
+"""Relay positions in a dictionary: for tests, and where nothing is relayed."""
 
 from __future__ import annotations
 

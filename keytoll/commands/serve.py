@@ -88,7 +88,7 @@ def serve(settings: Settings, args: argparse.Namespace, console: Console) -> int
     """Serve until told to stop; an empty installation is initialised first."""
     configure_logs(settings)
     if args.child is not None:
-        return _serve_child(settings, Inherited.of(args.child), console)
+        return _serve_child(settings, Inherited.of(args.child))
     if args.workers > 1:
         return _serve_by_children(settings, args.workers, console)
     with closing(listen(settings.listen)) as listener, _opened(settings) as stores:
@@ -126,7 +126,7 @@ def _serve_by_children(settings: Settings, count: int, console: Console) -> int:
     return 0
 
 
-def _serve_child(settings: Settings, inherited: Inherited, console: Console) -> int:
+def _serve_child(settings: Settings, inherited: Inherited) -> int:
     """Serve on the parent's socket, until a signal or the parent's end."""
     at = settings.metrics_listen
     if at is not None and at.port:

@@ -25,7 +25,7 @@ PARTS: Final[Mapping[str, Callable[[Stores], Sequence[Job]]]] = {
     "sweep": jobs.sweeping,
     "close": jobs.closing,
 }
-"""Part → its jobs. Any of them may run several times: one works, the others stand by."""
+"""Part → its jobs. Any of them may run several times: what only one may do, the others stand by."""
 USES_VAULT: Final = frozenset({"sweep"})
 """The others are given no master key: whoever breaks into one can open nothing."""
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)

@@ -36,7 +36,8 @@ _log = structlog.get_logger("keytoll.start")
 def open_files(settings: Settings, clock: Clock) -> Truth:
     """Open the files, or make them.
 
-    Raises UnsafeSetup when another process owns it, or when the master key is missing or wrong.
+    Raises UnsafeSetup when another process owns them, when they were moved to Postgres, or when
+    the master key is missing or wrong.
     """
     if (settings.data / MOVED_FOLDER / EVENTS_FILE).exists():
         raise UnsafeSetup(

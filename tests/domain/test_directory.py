@@ -38,7 +38,7 @@ def test_another_reader_follows_the_log() -> None:
     account_id, keys = ledger.open_account(api_keys=("owner",))
     sha = secret_sha256(keys["owner"].secret.reveal())
     assert follower.api_key(sha) is None
-    assert follower.catch_up() == log.head()
+    follower.catch_up()
     assert follower.api_key(sha) == directory.api_key(sha)
     ledger.revoke_api_key(account_id, keys["owner"].key_id)
     before = follower.api_key(sha)
@@ -108,7 +108,7 @@ def test_a_reader_never_waits_for_other_streams_twice() -> None:
     directory.catch_up()
     pages = counting.pages
     for _ in range(5):
-        assert directory.catch_up() == 2
+        directory.catch_up()
     assert counting.pages == pages
     log.close()
 

@@ -57,7 +57,7 @@ def test_a_second_start_joins_the_first() -> None:
     comparison.go.set()
     done = ended(check)
     assert done == Drift(
-        started_at=START, ended_at=START, until=7, differences=("seq 3: lacks a row",)
+        started_at=START, ended_at=START, events=7, found=1, differences=("seq 3: lacks a row",)
     )
     assert comparison.begun == 1
     check.start()
@@ -71,6 +71,7 @@ def test_no_more_is_kept_than_is_shown() -> None:
     check = DriftCheck(comparison, CLOCK)
     check.start()
     assert len(ended(check).differences) == SHOWN_MAX
+    assert ended(check).found == 100
 
 
 @pytest.mark.parametrize(
