@@ -1,4 +1,8 @@
-"""What becomes of an issued invoice: it is paid, voided, or credited in part or whole."""
+"""What becomes of an issued invoice: it is paid, voided, or credited in part or whole.
+
+A payment lies in the invoice's stream, a credit note in that of its series, so their versions do
+not keep an invoice from being voided and credited at the same moment: one decision at a time does.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from domain.clock import Clock
+from domain.coordination.port import SETTLING, Locks, held
 from domain.credit_note import REASON_CHARS_MAX, credit_of
 from domain.errors import BadValue
 from domain.eventlog.port import Conflict, EventLog
@@ -18,17 +23,29 @@ from domain.invoice_series import ENTITY, CreditNoteIssued, series_of
 from domain.money import Money
 
 TRIES: Final = 10
+WAIT_S: Final = 10
+"""How long a decision waits for another one."""
 
 T = TypeVar("T")
 
 
 class Receivables:
-    """Decides on fresh state; a decision overtaken by another is made again."""
+    """Decides on fresh state; a decision overtaken by another is made again.
+
+    Each method raises Busy when another process decides for long.
+    """
 
     def __init__(
-        self, *, log: EventLog, register: InvoiceRegister, clock: Clock, entity: str = ENTITY
+        self,
+        *,
+        log: EventLog,
+        register: InvoiceRegister,
+        locks: Locks,
+        clock: Clock,
+        entity: str = ENTITY,
     ) -> None:
         self._log = log
+        self._locks = locks
         self._register = register
         self._clock = clock
         self._entity = entity
@@ -109,6 +126,10 @@ class Receivables:
         return self._register.credit_note(self._decide(name, attempt))
 
     def _decide(self, name: str, attempt: Callable[[IssuedInvoice], T]) -> T:
+        with held(self._locks, SETTLING, wait_s=WAIT_S):
+            return self._decided(name, attempt)
+
+    def _decided(self, name: str, attempt: Callable[[IssuedInvoice], T]) -> T:
         for last in (False,) * (TRIES - 1) + (True,):
             self._register.catch_up()
             try:

@@ -49,7 +49,7 @@ _log = structlog.get_logger("keytoll.start")
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """An open data folder, owned by this process until `close`."""
+    """What a process has open until `close`: a data folder that it owns, or shared databases."""
 
     settings: Settings
     clock: Clock
@@ -140,7 +140,7 @@ class Stores:
     @property
     def receivables(self) -> Receivables:
         """What marks issued invoices as paid, voids and credits them."""
-        return Receivables(log=self.log, register=self.register, clock=self.clock)
+        return Receivables(log=self.log, register=self.register, locks=self.locks, clock=self.clock)
 
     def invoices(self, projected: Projected) -> Invoices:
         """What reads invoices."""

@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from domain.coordination.memory import MemoryLocks
 from domain.credit_note import NothingToCredit
 from domain.errors import BadValue
+from domain.events.base import Event
 from domain.invoice import InvoiceNotFound, InvoiceSettled
 from domain.invoice_register import InvoiceRegister
 from domain.money import Money
@@ -23,6 +25,7 @@ class Billed:
 
     def __init__(self, tables: ProjectionStore) -> None:
         self.office = Office(tables)
+        self.locks = MemoryLocks()
         world = self.office.world
         self.account = world.open_account("a", tax="0.19")
         for _ in range(2):  # (2 × 2 + 12 × 8) × 0.05
@@ -34,7 +37,8 @@ class Billed:
 
     def desk(self) -> Receivables:
         log, clock = self.office.world.log, self.office.world.clock
-        return Receivables(log=log, register=InvoiceRegister(log), clock=clock)
+        register = InvoiceRegister(log)
+        return Receivables(log=log, register=register, locks=self.locks, clock=clock)
 
     def shown(self) -> dict[str, object]:
         return dict(self.office.invoices.show(self.invoice["id"]))
@@ -113,6 +117,32 @@ def test_who_comes_at_once_gives_back_no_more_than_was_billed(billed: Billed) ->
     assert (len(given), len(refused)) == (3, 3)
     notes = billed.notes.of(billed.invoice["id"])
     assert [each["number"] for each in notes] == [f"KT-2026-00000{n}" for n in (2, 3, 4)]
+
+
+def test_who_voids_and_who_credits_at_once_give_back_only_once(
+    billed: Billed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, refused, threads = billed.office.world.log, [], []
+    submit = log.submit
+
+    def credit() -> None:
+        try:
+            billed.desk().credit(billed.invoice["id"], reason="at once")
+        except InvoiceSettled as error:
+            refused.append(error)
+
+    def while_another_credits(*events: Event, account_id: str | None) -> object:
+        monkeypatch.undo()
+        threads.append(threading.Thread(target=credit))
+        threads[0].start()
+        threads[0].join(0.2)
+        return submit(*events, account_id=account_id)
+
+    monkeypatch.setattr(log, "submit", while_another_credits)
+    billed.desk().void(billed.invoice["id"], reason="wrong account")
+    threads[0].join()
+    assert (billed.shown()["status"], len(refused)) == ("void", 1)
+    assert not billed.notes.of(billed.invoice["id"])
 
 
 def test_of_another_account_nothing_is_known(billed: Billed) -> None:

@@ -114,7 +114,10 @@ class Reports:
             invoices=read,
             credit_notes=CreditNotes(self.register),
             receivables=Receivables(
-                log=self.world.log, register=self.register, clock=self.world.clock
+                log=self.world.log,
+                register=self.register,
+                locks=MemoryLocks(),
+                clock=self.world.clock,
             ),
             clock=self.world.clock,
             grace_s=3600,

@@ -20,6 +20,7 @@ from api.web.operations import Operations
 from api.web.pages import Pages
 from api.web.session import COOKIE, Sessions
 from api.web.verification import Verification
+from domain.coordination.memory import MemoryLocks
 from domain.eventlog.verify import Report, StoreState
 from domain.labels.memory import MemoryLabels
 from domain.receivables import Receivables
@@ -69,7 +70,12 @@ class Papers:
                 log=world.log, register=reports.register, projected=reports.ready()
             ),
             credit_notes=CreditNotes(reports.register),
-            receivables=Receivables(log=world.log, register=reports.register, clock=world.clock),
+            receivables=Receivables(
+                log=world.log,
+                register=reports.register,
+                locks=MemoryLocks(),
+                clock=world.clock,
+            ),
             clock=world.clock,
             grace_s=60,
         )
