@@ -37,7 +37,7 @@ def distribution(stores: Stores) -> Distribution | None:
     relayed = {
         store.store_id: positions.get(topic, store.store_id).seq for store in stores_of(stores.log)
     }
-    if settings.store and not settings.scaled:
+    if not settings.grouped:
         return Distribution(relayed, None)
     with closing(feeds.open_scan(settings)) as scan:
         ends = scan.ends()

@@ -167,6 +167,11 @@ class Settings:
         """Nothing lies in the data folder, and the workers are processes of their own."""
         return self.shares_stores and self.clickhouse is not None
 
+    @property
+    def grouped(self) -> bool:
+        """The tables are one for the installation, and a group of projectors fills them (0075)."""
+        return bool(self.kafka) and (self.scaled or not self.shares_stores)
+
 
 def _refuse_unsafe(env: Mapping[str, str]) -> None:
     if CLICKHOUSE_CLUSTER.of(env) and not CLICKHOUSE.of(env):

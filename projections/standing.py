@@ -18,8 +18,9 @@ class Standing:
     """One look at it. What comes from the projections is None while they are not open."""
 
     store_id: str
+    """Of the first chain: `stores` of `keytoll status` has all."""
     events: int
-    """In the log."""
+    """In the stores that are written; those that they continue are left out."""
     projected: int | None
     open_requests: int
     """Routed, and not ended in the log."""

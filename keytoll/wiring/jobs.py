@@ -81,7 +81,7 @@ def relaying(stores: Stores) -> Sequence[Job]:
 def projecting(stores: Stores) -> Sequence[Job]:
     """Bring the log into the tables."""
     settings = stores.settings
-    if settings.kafka and (settings.scaled or not settings.store):
+    if settings.grouped:
         return [_project_group(stores)]
     step = _Lazy(lambda: Project(stores.projections.projector()))
     if not settings.scaled:

@@ -172,6 +172,27 @@ def test_the_scaled_mode_is_chosen_by_any_of_its_settings() -> None:
         assert not Settings.from_environment({name: value}).scaled
 
 
+@pytest.mark.parametrize(
+    ("given", "grouped"),
+    [
+        ("", False),
+        ("KAFKA", True),
+        ("CLICKHOUSE", False),
+        ("STORE", False),
+        ("KAFKA CLICKHOUSE", True),
+        ("KAFKA STORE", False),
+        ("STORE CLICKHOUSE", False),
+        ("KAFKA STORE CLICKHOUSE", True),
+    ],
+)
+def test_a_group_fills_the_tables_where_there_is_a_topic_and_they_are_one(
+    given: str, grouped: bool
+) -> None:
+    named = {f"KEYTOLL_{word}" for word in given.split()}
+    chosen = {name: value for name, value in SCALED.items() if name in named}
+    assert Settings.from_environment(chosen).grouped is grouped
+
+
 def test_the_sandbox_is_off_where_processes_share_a_store_unless_it_is_asked_for() -> None:
     store = {"KEYTOLL_STORE": "postgresql://h/d"}
     assert not Settings.from_environment(store).sandbox
