@@ -30,6 +30,16 @@ _UNREADABLE: Final = (
     "a Postgres URL cannot be read: it is of the form postgresql://user:password@host/database,"
     " and what is special in a URL is written in it as % and two digits"
 )
+_NO_CONNECTION: Final = "no connection"
+_REASONS: Final = (
+    ("password authentication failed", "it refuses the user or the password"),
+    ("no pg_hba.conf entry", "it does not let this host in"),
+    ("does not exist", "there is no such database or user"),
+    ("too many connections", "it has no connection left"),
+    ("remaining connection slots", "it has no connection left"),
+    ("Connection refused", "nothing listens at that address"),
+)
+"""Words of a server that speaks English → what is said instead."""
 _TABLES_LOCK: Final = 0x6B65_7974_6F6C_6C01
 _SESSION: Final[Mapping[str, str]] = {
     # A machine that vanished holds no lock and no row for longer than these allow.
@@ -93,7 +103,7 @@ def _refusal(text: str) -> str:
     """Why there is no connection: what the server or the system said behind the address."""
     _, said, why = text.partition("connection to server ")
     _, _, why = why.partition(" failed: ")
-    return f"no connection: {why.splitlines()[0]}" if said and why else "no connection"
+    return f"{_NO_CONNECTION}: {why.splitlines()[0]}" if said and why else _NO_CONNECTION
 
 
 class Session:
@@ -217,5 +227,12 @@ def is_lost(error: psycopg.Error) -> bool:
 
 
 def unavailable(error: Exception) -> StoreUnavailable:
-    """The error in our words: the kind of it, never a text that may hold a DSN."""
-    return StoreUnavailable(f"the database is not available: {type(error).__name__}")
+    """The error in our words, never a text that may hold a DSN."""
+    return StoreUnavailable(f"the database is not available: {kind_of(error)}")
+
+
+def kind_of(error: Exception) -> str:
+    """What an operator should look at, where the server said it, else the kind of the error."""
+    text = str(error)
+    known = (ours for said, ours in _REASONS if text.startswith(_NO_CONNECTION) and said in text)
+    return next(known, type(error).__name__)

@@ -20,7 +20,7 @@ from domain.eventlog.postgres_recorder import check_server
 from domain.eventlog.verify import RawLog, RawStore, Report, StoreState, verify
 from domain.events.codec import read_line
 from domain.events.store import store_stream
-from domain.postgres import Connection, DatabaseError, connect
+from domain.postgres import Connection, DatabaseError, connect, kind_of
 from domain.seal import Frontier
 
 _SESSION: Final = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
@@ -87,7 +87,7 @@ def _using(dsn: str) -> Iterator[Connection]:
         finally:
             connection.close()
     except (DatabaseError, StoreFailure) as error:
-        raise UnsafeSetup(f"the database cannot be used: {type(error).__name__}") from error
+        raise UnsafeSetup(f"the database cannot be used: {kind_of(error)}") from error
 
 
 def _make_tables(dsn: str) -> None:

@@ -165,11 +165,20 @@ def status(stores: Stores, args: argparse.Namespace, console: Console) -> int:
         return 0
     for name, value in answer.items():
         if name != "stores":
-            console.say(f"{name:<26} {value}")
+            console.say(f"{name:<26} {_said(value)}")
     for store in answer["stores"]:
-        said = ", ".join(f"{name} {value}" for name, value in store.items() if name != "store_id")
+        said = ", ".join(
+            f"{name} {_said(value)}" for name, value in store.items() if name != "store_id"
+        )
         console.say(f"{store['store_id']:<26} {said}")
     return 0
+
+
+def _said(value: object) -> str:
+    """A value for people: `-` for what there is not, or what could not be asked."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_said(each)}" for name, each in value.items())
+    return "-" if value is None else str(value)
 
 
 def _shown(place: Mapping[str, int]) -> str:

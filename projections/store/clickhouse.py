@@ -9,6 +9,7 @@ exit); a query after fork() hangs (so a child refuses).
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -131,6 +132,9 @@ def _connect(server: Server, settings: Mapping[str, str]) -> Any:
     import clickhouse_connect  # noqa: PLC0415
     from clickhouse_connect.driver.httputil import get_pool_manager  # noqa: PLC0415
 
+    for talker in ("clickhouse_connect", "urllib3"):
+        # They tell each failure in words of theirs; it is raised, and told once.
+        logging.getLogger(talker).setLevel(logging.CRITICAL)
     # A pool of our own: no proxy of the environment, and nothing shared between clients.
     pool = get_pool_manager(ca_cert=server.ca_cert, num_pools=1, maxsize=1)
     client: Any = clickhouse_connect.get_client(

@@ -127,6 +127,12 @@ def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatc
     assert not asked
 
 
+def test_a_server_that_is_away_is_told_by_us_alone(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ProjectionUnavailable):
+        open_server("http://127.0.0.1:1/x")
+    assert not caplog.records
+
+
 @pytest.fixture
 def server(clickhouse_dsn: str) -> Iterator[ProjectionStore]:
     store = open_server(clickhouse_dsn)

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from domain.errors import UnsafeSetup
-from domain.postgres import Connection, ConnectionLost, connect
+from domain.postgres import Connection, ConnectionLost, connect, unavailable
 
 NOBODY = "127.0.0.1:1"
 
@@ -34,3 +34,32 @@ def test_what_is_taken_for_a_host_is_not_repeated(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ConnectionLost) as caught:
         connect("postgresql://me:hu@sh@host/books", purpose="test")
     assert str(caught.value) == "no connection"
+
+
+@pytest.mark.parametrize(
+    ("said", "ours"),
+    [
+        (
+            'FATAL:  password authentication failed for user "me"',
+            "it refuses the user or the password",
+        ),
+        ('FATAL:  database "books" does not exist', "there is no such database or user"),
+        ("Connection refused\n\tIs the server running?", "nothing listens at that address"),
+        ("postgresql://me:hush@host", "OperationalError"),
+    ],
+)
+def test_an_operator_is_told_where_to_look(
+    said: str, ours: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> Connection:
+        raise psycopg.OperationalError(f'connection to server at "host", port 1 failed: {said}')
+
+    monkeypatch.setattr(Connection, "connect", refused)
+    with pytest.raises(ConnectionLost) as caught:
+        connect("postgresql://me:hush@host/books", purpose="test")
+    assert str(unavailable(caught.value)) == f"the database is not available: {ours}"
+
+
+def test_the_same_words_mean_nothing_where_there_was_a_connection() -> None:
+    error = psycopg.OperationalError('relation "x" does not exist')
+    assert str(unavailable(error)) == "the database is not available: OperationalError"
