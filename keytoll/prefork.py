@@ -24,7 +24,7 @@ from domain.clock import Clock
 RESTART_S_FIRST: Final = 0.5
 RESTART_S_MAX: Final = 30.0
 HEALTHY_S: Final = 60.0
-"""A child that lived for so long is started anew at once."""
+"""After a child that lived for so long the pauses begin anew."""
 SETTLE_S: Final = 30.0
 """What children get beyond the time that running calls are given, before they are killed."""
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)

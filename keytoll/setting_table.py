@@ -42,8 +42,8 @@ MASTER_KEY: Final = Setting(
 MASTER_KEY_FILE: Final = Setting(
     "KEYTOLL_MASTER_KEY_FILE",
     "",
-    "File of the master key, made on first start with mode 0600. Never inside the data folder, "
-    "so that a copy of the folder opens nothing.",
+    "File of the master key, made on first start with mode 0600 unless `KEYTOLL_STORE` is given. "
+    "Never inside the data folder, so that a copy of the folder opens nothing.",
     file,
     shown="the data folder's path with `.key` added",
 )
@@ -155,8 +155,9 @@ LEASE_S: Final = Setting(
 METRICS_LISTEN: Final = Setting(
     "KEYTOLL_METRICS_LISTEN",
     "",
-    "Address of `/metrics`, `/healthz` and `/readyz` of a `keytoll work` process. With "
-    "`serve --workers N` the first child's; each further one takes the next port.",
+    "Address of `/metrics`, `/healthz` and `/readyz` of a process: the only one of `keytoll work`, "
+    "another one of `serve`. With `serve --workers N` the first child's; each further one takes "
+    "the next port.",
     address_if_given,
     shown="none",
 )

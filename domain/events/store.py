@@ -17,7 +17,7 @@ def store_stream(store_id: str) -> UUID:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreOpened(PlainEvent):
-    """A process took ownership and will write under this epoch."""
+    """A process begins to write under this epoch; others may write too."""
 
     TOPIC: ClassVar[str] = "store.opened"
 
@@ -25,7 +25,7 @@ class StoreOpened(PlainEvent):
     program: str
     """Name and version of the program, e.g. `keytoll 0.1.0`."""
     continues: JsonObject | None = None
-    """{store_id, size, root} of the store before; said once, after a backup was restored."""
+    """{store_id, size, root} of the store before; said once, after a restore or a migration."""
 
 
 @dataclass(frozen=True, kw_only=True)
