@@ -75,13 +75,18 @@ def init(settings: Settings, args: argparse.Namespace, console: Console) -> int:
 def _serve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
-        type=int,
-        choices=range(1, WORKERS_MAX + 1),
+        type=_count,
         metavar="N",
         default=1,
         help="processes that serve on the one port (scaled mode)",
     )
     parser.add_argument("--child", help=argparse.SUPPRESS)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= WORKERS_MAX:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {WORKERS_MAX}")
+    return int(text)
 
 
 def serve(settings: Settings, args: argparse.Namespace, console: Console) -> int:
@@ -116,9 +121,11 @@ def _serve_by_children(settings: Settings, count: int, console: Console) -> int:
     with closing(listen(settings.listen)) as listener:
         with _opened(settings) as stores:
             first = first_start(stores)
-        console.say(f"keytoll serves on {base_url_of(listener)} by {count} processes")
+        base_url = base_url_of(listener)
+        console.say(f"keytoll serves on {base_url} by {count} processes")
         if first is not None:
             _show_keys(first, console)
+        console.say(f"pages: {settings.public_url or base_url}, sign in with an API key")
         console.out.flush()
         Prefork(
             listener, count=count, clock=clock, stop_timeout_s=settings.shutdown_timeout_s
@@ -193,16 +200,18 @@ def _greet(
     console: Console,
 ) -> None:
     """What a newcomer needs next."""
-    console.say(f"keytoll serves on {base_url}, data in {stores.settings.data.resolve()}")
+    settings = stores.settings
+    data = "" if settings.scaled else f", data in {settings.data.resolve()}"
+    console.say(f"keytoll serves on {base_url}{data}")
     if first is not None:
         _show_keys(first, console)
-        if stores.settings.sandbox:
+        if settings.sandbox:
             owner = first.api_keys["owner"].reveal()
             console.say(FIRST_CALL.format(base_url=base_url, owner=owner))
     else:
         console.say("Lost every API key? A new one: keytoll api-key issue --role owner")
     try:
-        _show_links(stores.settings.public_url or base_url, stores.directory, sessions, console)
+        _show_links(settings.public_url or base_url, stores.directory, sessions, console)
     except StoreUnavailable:
         # It serves already, and waits for the database; a greeting must not end it.
         console.say("No sign-in links now: the database is away.")
