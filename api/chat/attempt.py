@@ -41,6 +41,7 @@ from domain.clock import instant_text
 from domain.credential import Outcome as KeyOutcome
 from domain.directory import AccountView
 from domain.errors import DomainError
+from domain.eventlog.port import StoreUnavailable
 from domain.events.base import JsonObject
 from domain.events.requests import (
     ROUTED_VERSION,
@@ -114,7 +115,11 @@ class Attempt:
         StoreUnavailable; nothing is sent."""
         gateway = self._gateway
         routed = self._routed(request, attempt_of)
-        await gateway.log.append(routed, account_id=routed.account_id)
+        try:
+            await gateway.log.append(routed, account_id=routed.account_id)
+        except StoreUnavailable:
+            gateway.in_flight.end_unsent(routed)
+            raise
         gateway.last_used.mark(routed.api_key_id, routed.credential_id)
         self._books = Settlement(
             gateway.log, gateway.estimator, gateway.in_flight, routed, self._sending.context

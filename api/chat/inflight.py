@@ -14,11 +14,15 @@ from api.chat.ending import store_ending
 from api.errors import ApiError
 from domain.eventlog.port import Conflict, EventLog, StoreUnavailable
 from domain.events.base import Event
+from domain.events.codec import decode
+from domain.events.requests import TERMINAL_VERSION, RequestFailed, RequestRouted
 
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
 SETTLE_S: Final = 10.0
 """How long interrupted calls get to record their end."""
+UNSENT_LOOKS_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Between looks whether a request was recorded after all: longer than a batch can be under way."""
 _log = structlog.get_logger("keytoll.calls")
 
 
@@ -35,6 +39,7 @@ class InFlight:
         self._per_account: Counter[str] = Counter()
         self._interrupts: dict[str, Callable[[], None]] = {}
         self._unstored: set[asyncio.Task[None]] = set()
+        self._unsent: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self.drains = 0
@@ -102,6 +107,47 @@ class InFlight:
             else:
                 return
 
+    def end_unsent(self, routed: RequestRouted) -> None:
+        """Nothing of this request was sent, since the store did not take it; or so it said.
+
+        An answer that was lost on its way may have been a yes. Then the request ends as
+        unreachable: left open, it would keep its account's period open, and its Idempotency-Key
+        taken, for as long as this process lives.
+        """
+        task = asyncio.get_running_loop().create_task(self._end_unsent(routed))
+        self._unsent.add(task)
+        task.add_done_callback(self._unsent.discard)
+
+    async def _end_unsent(self, routed: RequestRouted) -> None:
+        for pause_s in UNSENT_LOOKS_S:
+            await asyncio.sleep(pause_s)
+            while True:
+                try:
+                    found = await self._ended_unsent(routed)
+                except StoreUnavailable:
+                    await asyncio.sleep(RETRY_MAX_S)
+                else:
+                    break
+            if found:
+                return
+
+    async def _ended_unsent(self, routed: RequestRouted) -> bool:
+        """Whether the request was recorded; then it is ended."""
+        stream = await asyncio.to_thread(self._log.stream, routed.originator_id)
+        if not stream:
+            return False
+        stored = decode(stream[0])
+        # Under an Idempotency-Key somebody else may be serving the request by now.
+        if isinstance(stored, RequestRouted) and _same(stored, routed):
+            event = RequestFailed(
+                originator_id=routed.originator_id,
+                originator_version=TERMINAL_VERSION,
+                failure="unreachable",
+            )
+            with suppress(Conflict):
+                await self._log.append(event, account_id=routed.account_id)
+        return True
+
     async def stop(self, *, limit_s: float) -> None:
         """Refuse new calls, let running ones end within the limit, then settle the rest."""
         self.stopping = True
@@ -117,3 +163,8 @@ class InFlight:
                     await self._idle.wait()
         if self._unstored:
             await asyncio.wait(self._unstored, timeout=limit_s)
+
+
+def _same(one: RequestRouted, other: RequestRouted) -> bool:
+    """Routed by the same process at the same instant."""
+    return (one.owner, one.price_at) == (other.owner, other.price_at)

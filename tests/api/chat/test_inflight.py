@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 
@@ -14,6 +16,9 @@ from domain.clock import FixedClock
 from domain.eventlog.log import StoredLog
 from domain.eventlog.memory import MemoryStore
 from domain.eventlog.port import Conflict
+from domain.events.codec import decode
+from domain.events.requests import RequestFailed, RequestRouted, generated_nothing
+from tests.domain.events.samples import sample
 
 
 @pytest.fixture
@@ -87,3 +92,30 @@ async def test_drains_are_limited(log: StoredLog) -> None:
     assert calls.may_drain()
     calls.drains += 1
     assert not calls.may_drain()
+
+
+def routed(owner: str) -> RequestRouted:
+    like = sample("request.routed")
+    assert isinstance(like, RequestRouted)
+    return replace(like, originator_id=UUID(int=7), originator_version=1, owner=owner)
+
+
+@pytest.mark.parametrize(("owner", "open_"), [("this", 0), ("another", 1)])
+async def test_what_was_recorded_after_all_and_never_sent_is_ended(
+    log: StoredLog, monkeypatch: pytest.MonkeyPatch, owner: str, open_: int
+) -> None:
+    monkeypatch.setattr("api.chat.inflight.UNSENT_LOOKS_S", (0.01,) * 500)
+    calls = InFlight(log, per_account_max=1, drains_max=0)
+    calls.end_unsent(routed("this"))
+    assert not calls.store_failing
+    await asyncio.sleep(0.03)
+    stored = routed(owner)
+    await log.append(stored, account_id=stored.account_id)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*calls._unsent)
+    assert len(log.open_requests()) == open_
+    events = [decode(each) for each in log.stream(stored.originator_id)]
+    assert [type(each) for each in events[1:]] == [RequestFailed] * (1 - open_)
+    for each in events[1:]:
+        assert isinstance(each, RequestFailed)
+        assert generated_nothing(each)
