@@ -115,7 +115,8 @@ KAFKA_PARTITIONS: Final = Setting(
 KAFKA_REPLICAS: Final = Setting(
     "KEYTOLL_KAFKA_REPLICAS",
     "3",
-    "Brokers that keep each partition; all but one of them must have a record before it counts.",
+    "Brokers that keep each partition, 1 where there is only one broker; else all but one of them "
+    "must have a record before it counts.",
     count(1, 10),
 )
 KAFKA_RETENTION_DAYS: Final = Setting(
