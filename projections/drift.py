@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
@@ -33,7 +33,6 @@ def drift(
     store: ProjectionStore,
     books: Books,
     until: Mapping[str, int],
-    on_page: Callable[[int], None] | None = None,
 ) -> list[str]:
     """What differs, one sentence each, at most a hundred; empty when nothing does.
 
@@ -55,8 +54,6 @@ def drift(
             of_page = _of_page(store, batcher.batch(events))
             found += [f"{source.store_id} {each}" for each in of_page] if several else of_page
             position = events[-1].seq
-            if on_page is not None:
-                on_page(position)
     return found[:FOUND_MAX]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -20,11 +20,10 @@ def verify_file(
     path: Path,
     *,
     checkpoints: Sequence[Checkpoint] = (),
-    on_page: Callable[[int], None] | None = None,
 ) -> Report:
     """Verify a log file as of now; it may be in use. Raises UnsafeSetup if it cannot be read."""
     with open_raw(path) as log:
-        return verify(log, checkpoints=checkpoints, on_page=on_page)
+        return verify(log, checkpoints=checkpoints)
 
 
 def is_blank(path: Path) -> bool:
