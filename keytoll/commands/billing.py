@@ -23,6 +23,7 @@ from keytoll.commands.port import (
     write_out,
 )
 from keytoll.wiring import Stores
+from projections.credit_notes import CreditNotes
 from projections.documents import FORMS
 from projections.invoicing import CannotClose
 from projections.queries.filters import Filters
@@ -174,7 +175,7 @@ def invoice(stores: Stores, args: argparse.Namespace, console: Console) -> int:
     elif args.json:
         console.answer(document)
     else:
-        _show(document, console)
+        _show(document, CreditNotes(stores.register).of(args.id), console)
     return 0
 
 
@@ -197,7 +198,7 @@ def _short(instant: str) -> str:
     return instant.removesuffix("T00:00:00.000000Z").replace(".000000Z", "Z")
 
 
-def _show(document: JsonObject, console: Console) -> None:
+def _show(document: JsonObject, notes: Sequence[JsonObject], console: Console) -> None:
     period = document["period"]
     console.say(f"{document['number'] or 'DRAFT'}  {document['status']}  {document['id']}")
     console.say(f"account  {document['account_id']}")
@@ -212,6 +213,8 @@ def _show(document: JsonObject, console: Console) -> None:
         )
     for name in ("fee_usd_exact", "carried_in", "subtotal", "tax", "total", "carried_out"):
         console.say(f"{name:<14} {document[name]:>28}")
+    for note in notes:
+        console.say(f"{note['number']}  gives back {note['total']}: {note['reason']}")
 
 
 def _prefixed(line: JsonObject) -> str:

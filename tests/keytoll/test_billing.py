@@ -1,11 +1,12 @@
-"""Which periods `keytoll close` means."""
+"""Which periods `keytoll close` means, and what `keytoll invoice show` says."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,7 +16,8 @@ from domain.errors import BadValue
 from domain.eventlog.port import heads_of
 from domain.invoice import Period, parse_period
 from domain.invoice_series import InvoiceIssued, series_of
-from keytoll.commands.billing import periods_to_close
+from keytoll.commands.billing import _show, periods_to_close
+from keytoll.commands.port import Console
 from keytoll.settings import Settings
 from keytoll.wiring import Stores, open_stores
 from tests.projections.world import START
@@ -102,3 +104,16 @@ def test_an_invoice_is_found_by_its_number(stores: Stores) -> None:
 def test_what_is_no_period_is_bad_input(stores: Stores, text: str) -> None:
     with pytest.raises(BadValue):
         periods_to_close(stores, text, None)
+
+
+def test_an_invoice_is_shown_with_what_was_given_back() -> None:
+    figures = dict.fromkeys(
+        ("fee_usd_exact", "carried_in", "carried_out", "subtotal", "tax", "total"), "0.03"
+    )
+    period = {"start": "2026-11-01", "end": "2026-12-01"}
+    head = {"number": "KT-2026-000001", "status": "paid", "id": "inv_1", "account_id": "acc_1"}
+    note = {"number": "KT-2026-000002", "total": "0.01", "reason": "goodwill"}
+    out = io.StringIO()
+    console = Console(cast(Any, out), cast(Any, io.StringIO()), Path())
+    _show({**head, **figures, "period": period, "lines": []}, [note], console)
+    assert out.getvalue().splitlines()[-1] == "KT-2026-000002  gives back 0.01: goodwill"
