@@ -68,7 +68,13 @@ def _go_on(settings: Settings, args: argparse.Namespace, console: Console) -> in
 
 
 def _target(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--to", metavar="DSN", required=True, help="an empty Postgres database")
+    parser.add_argument(
+        "--to",
+        metavar="DSN",
+        required=True,
+        help="an empty Postgres database; a password belongs into PGPASSWORD or ~/.pgpass, because"
+        " everybody on the machine can read the words of a command",
+    )
 
 
 def migrate_store(settings: Settings, args: argparse.Namespace, console: Console) -> int:
