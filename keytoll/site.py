@@ -43,7 +43,7 @@ from api.routes.models import ModelLists, Models
 from api.routes.provider_keys import ProviderKeys
 from api.routes.routing import RoutingPreferences
 from api.routes.usage import UsageRoutes
-from api.web.desk import Desk, StorePlace, WorkerState
+from api.web.desk import Desk, WorkerState
 from api.web.drift import DriftCheck
 from api.web.operations import Operations
 from api.web.pages import Pages
@@ -63,7 +63,7 @@ from keytoll.wiring import Stores, kept_checkpoints
 from keytoll.wiring.places import log_places
 from projections.credit_notes import CreditNotes
 from projections.published_books import PublishedBooks
-from projections.standing import Standing
+from projections.standing import Standing, StorePlace
 from projections.store.port import ProjectionUnavailable
 
 REFERENCE: Final = "same-provider-first"

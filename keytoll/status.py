@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from api.web.desk import StorePlace
 from domain.eventlog.feed import FeedUnavailable
 from domain.events.base import JsonObject
 from keytoll.comparison import last_comparison
@@ -14,7 +13,7 @@ from keytoll.wiring import Stores
 from projections.projected import Projected
 from projections.queries.health import health
 from projections.replay import BEGINNING
-from projections.standing import standing
+from projections.standing import StorePlace, standing
 
 
 def places_of(

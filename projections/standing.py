@@ -14,6 +14,18 @@ from projections.queries.health import Health
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StorePlace:
+    """How far the events of one store have come; None: unknown, or not on that way."""
+
+    store_id: str
+    events: int
+    projected: int | None
+    """Every seq up to this one is in the tables."""
+    relayed: int | None
+    """Every seq up to this one is in the topic."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """One look at it. What comes from the projections is None while they are not open."""
 

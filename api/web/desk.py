@@ -9,7 +9,7 @@ from typing import Protocol
 from api.web.drift import DriftCheck
 from domain.events.base import JsonObject
 from projections.published_books import PublishedBooks
-from projections.standing import Standing
+from projections.standing import Standing, StorePlace
 
 
 class WorkerState(Protocol):
@@ -26,18 +26,6 @@ class WorkerState(Protocol):
 
     @property
     def steps(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StorePlace:
-    """How far the events of one store have come; None: unknown, or not on that way."""
-
-    store_id: str
-    events: int
-    projected: int | None
-    """Every seq up to this one is in the tables."""
-    relayed: int | None
-    """Every seq up to this one is in the topic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

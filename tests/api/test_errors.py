@@ -40,6 +40,8 @@ NEVER_ANSWERED = {
     "FeedMisconfigured",
     "Displaced",
     "WrongPosition",
+    "_Damaged",
+    "_Foreign",
 }
 
 

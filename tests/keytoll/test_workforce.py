@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 
 from domain.eventlog.port import StoreUnavailable
 from keytoll.wiring.jobs import Job
@@ -36,9 +37,12 @@ def test_a_part_that_waits_makes_the_process_not_ready_and_says_why() -> None:
     failures: list[State] = []
     force = Workforce([Job("relay", away)], on_failure=failures.append)
     force.start()
-    seen.wait(10)
-    while (reason := force.why_not_ready()) is None or "running" in reason:
-        pass
+    assert seen.wait(10)
+    for _ in range(1000):
+        reason = force.why_not_ready()
+        if reason is not None and "retrying" in reason:
+            break
+        time.sleep(0.01)
     force.stop()
     assert reason == "relay is retrying: StoreUnavailable: the database is away"
     assert not failures
