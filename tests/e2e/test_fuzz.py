@@ -161,6 +161,7 @@ def right_requests(gate: TollGate) -> list[list[Attempt]]:
         "credential_id": gate.credentials["sandbox"],
         "key_id": str(issued.get("id") or issued.get("key_id")),
         "invoice_id": "inv_" + "0" * 32,
+        "number": "KT-2026-000001",
         "model": "sandbox/echo",
     }
     reading = [
