@@ -203,16 +203,12 @@ def _changes(victim: str, known: dict[str, str]) -> list[Attempt]:
         "deploymentName": "d",
         "apiVersion": "2024-10-21",
     }
-    aws = {"accessKeyId": "AKIAABCDEFGHIJKLMNOP", "secretAccessKey": "s" * 40}
+    aws = {"accessKeyId": "AKIA" + "B" * 16, "secretAccessKey": "s" * 40, "region": "us-east-1"}
+    invoice = f"/api/v1/invoices/{known['invoice_id']}"
     stored = {"key": "sk-abcdefgh", "label": "a", "models": ["m"], "validate": False}
     return [
         Attempt("owner", "POST", keys, body={"provider": "openai", **stored}),
-        Attempt(
-            "owner",
-            "POST",
-            keys,
-            body={"provider": "aws", "key": {**aws, "region": "us-east-1"}, "validate": False},
-        ),
+        Attempt("owner", "POST", keys, body={"provider": "aws", "key": aws, "validate": False}),
         Attempt("owner", "POST", keys, body={"provider": "azure", "key": azure, "validate": False}),
         Attempt("owner", "PATCH", f"{keys}/{key}", body={"label": "b", "position": 9}),
         Attempt("owner", "POST", f"{keys}/validate", body={"id": key, "model": "m"}),
@@ -231,6 +227,9 @@ def _changes(victim: str, known: dict[str, str]) -> list[Attempt]:
         Attempt("operator", "POST", "/api/v1/accounts", body={"name": "n"}),
         Attempt("operator", "PATCH", account, body={"suspended": False, "default_tags": {}}),
         Attempt("operator", "PUT", f"{account}/markup", body={"rate": "0.05"}),
+        Attempt("finance", "POST", f"{invoice}/credit-notes", body={"reason": "r", "amount": "1"}),
+        Attempt("finance", "POST", f"{invoice}/pay", body={"reference": "r"}),
+        Attempt("finance", "POST", f"{invoice}/void", body={"reason": "r"}),
     ]
 
 
