@@ -171,10 +171,9 @@ class ScriptedUpstream:
         """Answer one request; False if the connection is over."""
         if request.method == "GET":
             return await _say(writer, *self._look_up(request))
-        body = json.loads(request.body)
         try:
-            served, plan = self._begin(request, body)
-        except (TypeError, LookupError, AttributeError):
+            served, plan = self._begin(request, json.loads(request.body))
+        except (TypeError, ValueError, LookupError, AttributeError):
             # Damaged on purpose: as any provider, refuse what makes no sense.
             return await _say(writer, 400, {"error": {"message": "What do you mean?"}})
         gone = asyncio.ensure_future(_until_gone(reader))
